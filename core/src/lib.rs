@@ -1,0 +1,37 @@
+//! The pure heart of Folio: aggregates, events, commands, money and the contract of an event store.
+//!
+//! Nothing here does input or output, spawns a task, reads a clock or draws a random number; what a
+//! decision needs is passed in. That is what makes a decision repeatable in an audit years later.
+//!
+//! # Layout
+//!
+//! * [`aggregate`]: the [`Aggregate`] trait, two pure functions that define a domain.
+//! * [`command`]: who asks for what, and the fingerprint that recognises a repeat.
+//! * [`event`]: the envelope around every event, before and after it is recorded.
+//! * [`stream`]: names, versions and positions, where an event stands.
+//! * [`store`]: the [`EventStore`] contract that every store fulfils.
+//! * [`memory`]: the store that keeps everything in memory.
+//! * [`money`]: exact amounts, pinned to their currency.
+//! * `testing` (feature `testing`): given/when/then, history properties, the contract suite.
+
+pub mod aggregate;
+pub mod command;
+pub mod event;
+pub mod id;
+pub mod memory;
+pub mod money;
+pub mod store;
+pub mod stream;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod time;
+
+pub use aggregate::{Aggregate, replay};
+pub use command::{Actor, Cause, CommandContext, Fingerprint};
+pub use event::{Event, Metadata, NewEvent, RecordedEvent};
+pub use id::{CausationId, CommandId, CorrelationId, EventId, StoreId};
+pub use memory::InMemoryStore;
+pub use money::{Amount, Currency, Money, MoneyError};
+pub use store::{Append, AppendError, Appended, EventStore, Outcome, ReadError, StreamWrite};
+pub use stream::{BatchSize, ExpectedVersion, Position, StreamId, Version};
+pub use time::Timestamp;

@@ -1,0 +1,320 @@
+//! The contract of an event store. Whatever fulfils it passes the suite in
+//! [`testing::contract`](crate::testing::contract).
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::command::{CommandContext, Fingerprint};
+use crate::event::{NewEvent, RecordedEvent};
+use crate::id::{CommandId, StoreId};
+use crate::stream::{BatchSize, ExpectedVersion, Position, StreamId, Version};
+
+/// A boxed error of whatever lies beneath a store.
+pub type StoreSource = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// An append-only store of events in streams.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// The identity of this store. Positions of two stores cannot be compared.
+    fn store_id(&self) -> StoreId;
+
+    /// Records the outcome of one command: its events on one or several streams, or its refusal.
+    ///
+    /// All of it is recorded or none. A command id that was recorded before changes nothing: the
+    /// first outcome is returned as [`AppendStatus::AlreadyApplied`], however the streams have
+    /// moved on since. That check comes first, so a repeat never turns into a conflict.
+    ///
+    /// # Ordering
+    ///
+    /// The events take the next positions, in the order of the request. No reader can see a
+    /// position before all smaller ones are there to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; only [`AppendError::OutcomeUnknown`] leaves open whether it was recorded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the outcome unknown. Ask [`outcome`](Self::outcome), or send the
+    /// same command again.
+    async fn append(&self, request: Append) -> Result<Appended, AppendError>;
+
+    /// What was recorded for a command, if anything was.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn outcome(&self, command: CommandId) -> Result<Option<Outcome>, ReadError>;
+
+    /// The events of one stream with versions above `after`, ascending, at most `limit` of them.
+    ///
+    /// A stream that was never written is empty, not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// The events of the whole store with positions above `after`, ascending, at most `limit`.
+    ///
+    /// Fewer than `limit` means that the end was reached.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn read_all(
+        &self,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// The position of the last event, [`Position::START`] when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn head(&self) -> Result<Position, ReadError>;
+
+    /// A hint of the latest position that this process has appended, to wake readers with.
+    ///
+    /// Other processes append too, so a reader that waits on it polls with a deadline as well.
+    fn appended(&self) -> watch::Receiver<Position>;
+}
+
+#[async_trait]
+impl<S: EventStore + ?Sized> EventStore for std::sync::Arc<S> {
+    fn store_id(&self) -> StoreId {
+        (**self).store_id()
+    }
+
+    async fn append(&self, request: Append) -> Result<Appended, AppendError> {
+        (**self).append(request).await
+    }
+
+    async fn outcome(&self, command: CommandId) -> Result<Option<Outcome>, ReadError> {
+        (**self).outcome(command).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        (**self).read_stream(stream, after, limit).await
+    }
+
+    async fn read_all(
+        &self,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        (**self).read_all(after, limit).await
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        (**self).head().await
+    }
+
+    fn appended(&self) -> watch::Receiver<Position> {
+        (**self).appended()
+    }
+}
+
+/// One command's request to a store.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Whose outcome this is.
+    pub context: CommandContext,
+    /// What the command asked for, as a fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The streams that take part, each at most once.
+    ///
+    /// A stream without events is a condition: its version is checked, nothing is written to it.
+    pub writes: Vec<StreamWrite>,
+    /// The refusal to record in place of events; then no stream may have events.
+    pub refusal: Option<Vec<u8>>,
+}
+
+impl Append {
+    /// The request to record the events in `writes`.
+    #[must_use]
+    pub const fn events(
+        context: CommandContext,
+        fingerprint: Fingerprint,
+        writes: Vec<StreamWrite>,
+    ) -> Self {
+        Self {
+            context,
+            fingerprint,
+            writes,
+            refusal: None,
+        }
+    }
+
+    /// The request to record that the command was refused, provided `conditions` still hold.
+    #[must_use]
+    pub fn refusal(
+        context: CommandContext,
+        fingerprint: Fingerprint,
+        conditions: Vec<(StreamId, ExpectedVersion)>,
+        refusal: Vec<u8>,
+    ) -> Self {
+        Self {
+            context,
+            fingerprint,
+            writes: conditions
+                .into_iter()
+                .map(|(stream, expected)| StreamWrite {
+                    stream,
+                    expected,
+                    events: Vec::new(),
+                })
+                .collect(),
+            refusal: Some(refusal),
+        }
+    }
+
+    /// Checks what every store asks of a request, whatever it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAppend`] when a stream stands in it twice, or a refusal comes with events.
+    pub fn check(&self) -> Result<(), InvalidAppend> {
+        let mut streams: Vec<&StreamId> = self.writes.iter().map(|write| &write.stream).collect();
+        streams.sort_unstable();
+        let twice = streams
+            .iter()
+            .zip(streams.iter().skip(1))
+            .find(|(a, b)| a == b);
+        if let Some((stream, _)) = twice {
+            return Err(InvalidAppend::StreamTwice {
+                stream: (*stream).clone(),
+            });
+        }
+        if self.refusal.is_some() && self.writes.iter().any(|write| !write.events.is_empty()) {
+            return Err(InvalidAppend::RefusalWithEvents);
+        }
+        Ok(())
+    }
+}
+
+/// What one command does to one stream.
+#[derive(Debug, Clone)]
+pub struct StreamWrite {
+    /// The stream.
+    pub stream: StreamId,
+    /// What the writer believes about it.
+    pub expected: ExpectedVersion,
+    /// The events to add, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// The recorded outcome of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Whether this call recorded it, or an earlier one had.
+    pub status: AppendStatus,
+    /// What is on record.
+    pub outcome: Outcome,
+}
+
+/// Whether a call recorded an outcome or found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendStatus {
+    /// This call recorded it.
+    Executed,
+    /// It was on record already; this call changed nothing.
+    AlreadyApplied,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It caused these events, at least one, in position order.
+    Committed(Vec<RecordedEvent>),
+    /// It was accepted and caused no event.
+    Empty,
+    /// It was refused, and this is the refusal as it was recorded.
+    Refused(Vec<u8>),
+}
+
+/// Why nothing was recorded, or, in one case, why that is not known.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// A stream was not as the writer believed. Load it again, decide again.
+    #[error("stream {stream} is at version {actual}, expected {expected}")]
+    VersionConflict {
+        /// The stream.
+        stream: StreamId,
+        /// What the writer believed.
+        expected: ExpectedVersion,
+        /// Its last version; [`Version::NONE`] when it has no event.
+        actual: Version,
+    },
+    /// The command id was used before, for something else.
+    #[error("command {command} was used before for a different request")]
+    CommandReused {
+        /// The command id.
+        command: CommandId,
+    },
+    /// The request contradicts itself.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAppend),
+    /// The store could not be reached; nothing was recorded.
+    #[error("the event store cannot be reached")]
+    Unavailable(#[source] StoreSource),
+    /// The store answered with a failure; nothing was recorded.
+    #[error("the event store refused the append")]
+    Failed(#[source] StoreSource),
+    /// The connection broke after the request was sent. Ask [`EventStore::outcome`] for `command`.
+    #[error("the connection broke before the outcome of command {command} was known")]
+    OutcomeUnknown {
+        /// The command id.
+        command: CommandId,
+        /// How the connection broke.
+        source: StoreSource,
+    },
+}
+
+/// How a request contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidAppend {
+    /// One stream is named twice.
+    #[error("stream {stream} stands in the request twice")]
+    StreamTwice {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// It refuses and writes at once.
+    #[error("a refusal cannot come with events")]
+    RefusalWithEvents,
+}
+
+/// Why a read gave no answer. It never ends a read early as if that were the end.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The store could not be reached.
+    #[error("the event store cannot be reached")]
+    Unavailable(#[source] StoreSource),
+    /// The store answered with a failure.
+    #[error("the event store failed to read")]
+    Failed(#[source] StoreSource),
+    /// What is stored cannot be right.
+    #[error("the event at position {position} is corrupt: {what}")]
+    Corrupt {
+        /// Where.
+        position: Position,
+        /// What is wrong with it.
+        what: String,
+    },
+}

@@ -1,0 +1,1 @@
+fn main() { ledger::main() }
