@@ -1,1 +1,31 @@
-//! .
+//! Runs projectors: read models that keep their checkpoint in their own transaction.
+//!
+//! # Layout
+//!
+//! * [`Projector`]: what an app writes; turns events into rows.
+//! * [`Runner`]: feeds a projector from a store, batch by batch, first to catch up, then live.
+//! * [`Checkpoint`]: how far a projection has come, and in which store.
+//! * [`Progress`]: a runner's checkpoint as others see it: to wait for, to measure lag with.
+//! * [`migrations`]: the table of checkpoints.
+
+mod checkpoint;
+mod lag;
+mod progress;
+mod projector;
+mod runner;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use lag::Lag;
+pub use progress::{NotReached, Progress, Status};
+pub use projector::{ProjectionName, Projector, ProjectorError};
+pub use runner::{Runner, RunnerError, Settings};
+
+mod embedded {
+    refinery::embed_migrations!("../migrations/projections");
+}
+
+/// The migrations of the table of checkpoints, for the database that holds the models.
+#[must_use]
+pub fn migrations() -> folio_postgres::migrate::Migrations {
+    folio_postgres::migrate::Migrations::new("projections", embedded::migrations::runner())
+}

@@ -1,0 +1,227 @@
+//! Feeds a projector from a store: first to catch up, then live.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use folio_core::store::{EventStore, ReadError};
+use folio_core::{BatchSize, RecordedEvent};
+use folio_postgres::{CommitError, commit};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::progress::{Progress, Report, Status, channel};
+use crate::projector::{Projector, ProjectorError};
+
+/// How a runner reads and waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Most events in one transaction.
+    pub batch: BatchSize,
+    /// Longest wait before the store is asked again. Appends of this process wake the runner at
+    /// once; this bounds the delay for those of others.
+    pub poll: Duration,
+    /// First wait after a failure; it doubles with each further one, up to 32 times this.
+    pub backoff: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch: BatchSize::default(),
+            poll: Duration::from_millis(250),
+            backoff: Duration::from_millis(100),
+        }
+    }
+}
+
+/// Runs one projector on one store, into one database.
+#[derive(Debug)]
+pub struct Runner<P, S> {
+    projector: P,
+    store: S,
+    models: Pool,
+    settings: Settings,
+    report: Report,
+}
+
+impl<P: Projector, S: EventStore> Runner<P, S> {
+    /// A runner that writes through `models`, and a view of its progress.
+    #[must_use]
+    pub fn new(projector: P, store: S, models: Pool, settings: Settings) -> (Self, Progress) {
+        let (report, progress) = channel(projector.name(), store.store_id());
+        let runner = Self {
+            projector,
+            store,
+            models,
+            settings,
+            report,
+        };
+        (runner, progress)
+    }
+
+    /// Runs until `stop` is true or its sender is gone, or until an error that trying again does
+    /// not mend.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError`]: an event that cannot be read or projected, or a checkpoint of another
+    /// store. Connection losses and deadlocks are retried.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a batch is in the model with its checkpoint or not at all.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunnerError> {
+        let name = self.projector.name();
+        let result = tokio::select! {
+            result = self.follow() => result,
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+        };
+        let error = result.as_ref().err().map(chain);
+        match &error {
+            Some(error) => tracing::error!(projection = %name, error, "projection stopped"),
+            None => tracing::debug!(projection = %name, "projection stopped"),
+        }
+        self.report.status(Status::Stopped { error });
+        result
+    }
+
+    async fn follow(&self) -> Result<(), RunnerError> {
+        let mut failures = 0_u32;
+        loop {
+            match self.follow_until_failure(&mut failures).await {
+                Err(error) if error.is_transient() => {
+                    let wait = self.settings.backoff * 2_u32.saturating_pow(failures.min(5));
+                    failures = failures.saturating_add(1);
+                    let error = chain(&error);
+                    tracing::warn!(projection = %self.projector.name(), error, ?wait, "projection waits to try again");
+                    self.report.status(Status::Retrying { error });
+                    tokio::time::sleep(wait).await;
+                }
+                Err(error) => return Err(error),
+                Ok(never) => match never {},
+            }
+        }
+    }
+
+    /// `failures` goes back to 0 with every read that works.
+    async fn follow_until_failure(&self, failures: &mut u32) -> Result<Infallible, RunnerError> {
+        let mut appended = self.store.appended();
+        let client = self.models.get().await.map_err(RunnerError::Pool)?;
+        let mut checkpoint =
+            Checkpoint::read_or_start(&client, self.projector.name(), self.store.store_id())
+                .await?;
+        drop(client);
+        self.report.at(checkpoint);
+        loop {
+            // Before the read: an append that comes after it must still wake us.
+            appended.mark_unchanged();
+            let events = self
+                .store
+                .read_all(checkpoint.position, self.settings.batch)
+                .await?;
+            *failures = 0;
+            if events.is_empty() {
+                // Timed out or woken or (the store is gone) neither: the next read decides.
+                if let Ok(Err(_)) =
+                    tokio::time::timeout(self.settings.poll, appended.changed()).await
+                {
+                    tokio::time::sleep(self.settings.poll).await;
+                }
+            } else {
+                checkpoint = self.project(checkpoint, &events).await?;
+                self.report.at(checkpoint);
+            }
+        }
+    }
+
+    /// Writes one batch: the model and the checkpoint, in one transaction.
+    async fn project(
+        &self,
+        checkpoint: Checkpoint,
+        events: &[RecordedEvent],
+    ) -> Result<Checkpoint, RunnerError> {
+        let Some(last) = events.last() else {
+            return Ok(checkpoint);
+        };
+        let name = self.projector.name();
+        let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
+        let transaction = client.transaction().await.map_err(CheckpointError::from)?;
+        checkpoint.lock(&transaction, name).await?;
+        self.projector.handle(events, &transaction).await?;
+        let checkpoint = checkpoint
+            .advance(&transaction, name, last.position)
+            .await?;
+        commit(transaction).await?;
+        metrics::counter!("folio_projection_events_total", "projection" => name.name)
+            .increment(u64::try_from(events.len()).unwrap_or(u64::MAX));
+        Ok(checkpoint)
+    }
+}
+
+/// Why a runner stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunnerError {
+    /// No connection to the model's database.
+    #[error("no connection to the read model's database")]
+    Pool(#[source] deadpool_postgres::PoolError),
+    /// The store cannot be read.
+    #[error("the projection's source cannot be read")]
+    Read(#[from] ReadError),
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The projector failed.
+    #[error("the projector failed")]
+    Projector(#[from] ProjectorError),
+    /// The transaction did not commit, or it is not known whether it did. Reading the checkpoint
+    /// again tells.
+    #[error("the projection's transaction failed")]
+    Commit(#[from] CommitError),
+}
+
+impl RunnerError {
+    /// Whether trying again may help.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Pool(_) | Self::Commit(_) => true,
+            Self::Read(error) => !matches!(error, ReadError::Corrupt { .. }),
+            Self::Checkpoint(error) => match error {
+                CheckpointError::Database(error) => is_transient(error),
+                CheckpointError::Moved { .. } => true,
+                CheckpointError::OtherStore { .. } | CheckpointError::Vanished { .. } => false,
+            },
+            Self::Projector(error) => match error {
+                ProjectorError::Database(error) => is_transient(error),
+                ProjectorError::Decode(_) | ProjectorError::Contradiction(_) => false,
+            },
+        }
+    }
+}
+
+/// A lost connection, a server that shuts down or starts up, a deadlock, a full server.
+fn is_transient(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        None => {
+            error.is_closed()
+                || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>())
+        }
+        Some(code) => ["08", "40", "53", "57"]
+            .iter()
+            .any(|class| code.code().starts_with(class)),
+    }
+}
+
+/// An error and its causes, on one line.
+fn chain(error: &RunnerError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

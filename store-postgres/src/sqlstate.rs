@@ -1,0 +1,40 @@
+//! What a failure of the database means for a write: one table, read by every caller.
+
+use folio_core::store::StoreSource;
+use tokio_postgres::error::SqlState;
+
+/// What a failed statement tells about its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It had none: the server said so.
+    None,
+    /// Not known: the connection broke, or the server ended the session, after it was sent.
+    Unknown,
+}
+
+impl Effect {
+    pub(crate) fn of(error: &tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(code)
+                if [
+                    SqlState::ADMIN_SHUTDOWN,
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::DATABASE_DROPPED,
+                    SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                ]
+                .contains(code) =>
+            {
+                Self::Unknown
+            }
+            Some(_) => Self::None,
+            // Without a code it was the client or the wire that failed. A value that cannot be
+            // converted never leaves the client, but the driver does not tell the two apart.
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// Boxes an error for the store's contract.
+pub(crate) fn boxed(error: impl std::error::Error + Send + Sync + 'static) -> StoreSource {
+    Box::new(error)
+}

@@ -1,0 +1,128 @@
+//! The event store on PostgreSQL.
+
+use async_trait::async_trait;
+use deadpool_postgres::Pool;
+use folio_core::store::{Append, AppendError, Appended, EventStore, Outcome, ReadError};
+use folio_core::{BatchSize, CommandId, Position, RecordedEvent, StoreId, StreamId, Version};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::database::{Database, PoolError, Role};
+use crate::{append, read};
+
+const STORE_ID: &str = "SELECT store_id FROM store.identity";
+
+/// An [`EventStore`] in a PostgreSQL database.
+///
+/// Appends and reads each take a connection of their own pool, so that many readers cannot keep a
+/// write waiting, nor the other way round.
+#[derive(Debug)]
+pub struct PostgresStore {
+    store_id: StoreId,
+    appenders: Pool,
+    readers: Pool,
+    appended: watch::Sender<Position>,
+}
+
+impl PostgresStore {
+    /// Opens the store in `database`, which must have been [migrated](crate::migrate()).
+    ///
+    /// `connections` is the size of each of its two pools.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the database cannot be reached or holds no store.
+    pub async fn open(database: &Database, connections: usize) -> Result<Self, OpenError> {
+        let appenders = database.pool(Role::Appender, connections)?;
+        let readers = database.pool(Role::Reader, connections)?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
+            database: database.name().to_owned(),
+            source,
+        };
+        let client = readers
+            .get()
+            .await
+            .map_err(|error| failed(Box::new(error)))?;
+        let row = client
+            .query_one(STORE_ID, &[])
+            .await
+            .map_err(|error| failed(Box::new(error)))?;
+        let store_id = StoreId::from_uuid(row.try_get(0).map_err(|error| failed(Box::new(error)))?);
+        drop(client);
+        Ok(Self {
+            store_id,
+            appenders,
+            readers,
+            appended: watch::Sender::new(Position::START),
+        })
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    async fn append(&self, request: Append) -> Result<Appended, AppendError> {
+        request.check()?;
+        let appended = append::append(&self.appenders, &self.readers, request).await?;
+        if let Outcome::Committed(events) = &appended.outcome
+            && let Some(last) = events.last()
+        {
+            // Two appends may get here in either order; the hint only ever grows.
+            self.appended.send_if_modified(|head| {
+                let grows = *head < last.position;
+                *head = (*head).max(last.position);
+                grows
+            });
+        }
+        Ok(appended)
+    }
+
+    async fn outcome(&self, command: CommandId) -> Result<Option<Outcome>, ReadError> {
+        read::outcome(&self.readers, command).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::stream(&self.readers, stream, after, limit).await
+    }
+
+    async fn read_all(
+        &self,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::all(&self.readers, after, limit).await
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        read::head(&self.readers).await
+    }
+
+    fn appended(&self) -> watch::Receiver<Position> {
+        self.appended.subscribe()
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No pool could be built.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database cannot be reached or holds no store.
+    #[error("database {database} cannot be opened as an event store; was it migrated?")]
+    Database {
+        /// The database.
+        database: String,
+        /// What the driver said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
