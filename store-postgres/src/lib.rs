@@ -17,7 +17,7 @@
 //! whole; which of the two is asked with the command id.
 
 mod append;
-// pub mod cluster;
+pub mod cluster;
 pub mod database;
 pub mod migrate;
 pub mod provision;

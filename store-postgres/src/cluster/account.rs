@@ -33,7 +33,12 @@ impl Account {
         let uid = Uid::effective();
         if !uid.is_root() {
             let (uid, gid) = (uid.as_raw(), Gid::effective().as_raw());
-            return Ok(Self { uid, gid, name: uid.to_string(), stepped_down: false });
+            return Ok(Self {
+                uid,
+                gid,
+                name: uid.to_string(),
+                stepped_down: false,
+            });
         }
         ["postgres", "nobody"]
             .into_iter()
@@ -53,9 +58,10 @@ impl Account {
     /// root would pick today may differ from the one that made the data.
     pub(super) fn for_cluster(cluster_folder: &Path) -> Result<Self, ClusterError> {
         let preferred = Self::unprivileged()?;
-        let exists = cluster_folder
-            .try_exists()
-            .map_err(ClusterError::io("look for the cluster folder", cluster_folder))?;
+        let exists = cluster_folder.try_exists().map_err(ClusterError::io(
+            "look for the cluster folder",
+            cluster_folder,
+        ))?;
         if !exists {
             return Ok(preferred);
         }
@@ -141,11 +147,22 @@ mod tests {
 
     #[test]
     fn entering_takes_the_bit_of_the_first_class_that_fits() {
-        let account = Account { uid: 7, gid: 8, name: "x".to_owned(), stepped_down: true };
+        let account = Account {
+            uid: 7,
+            gid: 8,
+            name: "x".to_owned(),
+            stepped_down: true,
+        };
         assert!(account.may_enter(0o100, 7, 8));
-        assert!(!account.may_enter(0o011, 7, 8), "an owner has only the owner's bit");
+        assert!(
+            !account.may_enter(0o011, 7, 8),
+            "an owner has only the owner's bit"
+        );
         assert!(account.may_enter(0o010, 0, 8));
-        assert!(!account.may_enter(0o001, 0, 8), "a group member has only the group's bit");
+        assert!(
+            !account.may_enter(0o001, 0, 8),
+            "a group member has only the group's bit"
+        );
         assert!(account.may_enter(0o711, 0, 0));
         assert!(!account.may_enter(0o700, 0, 0));
     }

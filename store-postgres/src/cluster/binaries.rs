@@ -53,22 +53,27 @@ pub(super) fn choose(
 ) -> Result<Installation, ClusterError> {
     if let Some((major, cluster_folder)) = data {
         // Data files are readable by their own major version only: there is no second best.
-        return installed.iter().find(|it| it.major == major).cloned().ok_or_else(|| {
-            ClusterError::VersionMismatch {
+        return installed
+            .iter()
+            .find(|it| it.major == major)
+            .cloned()
+            .ok_or_else(|| ClusterError::VersionMismatch {
                 cluster_folder: cluster_folder.to_owned(),
                 data: major,
                 installed: installed.iter().map(|it| it.major).collect(),
-            }
-        });
+            });
     }
     if let Some(good) = installed.iter().find(|it| it.major >= MAJOR_MIN) {
         return Ok(good.clone());
     }
     Err(match installed.iter().max_by_key(|it| it.major) {
-        Some(newest) => {
-            ClusterError::BinariesTooOld { folder: newest.folder.clone(), major: newest.major }
-        }
-        None => ClusterError::BinariesNotFound { searched: Vec::new() },
+        Some(newest) => ClusterError::BinariesTooOld {
+            folder: newest.folder.clone(),
+            major: newest.major,
+        },
+        None => ClusterError::BinariesNotFound {
+            searched: Vec::new(),
+        },
     })
 }
 
@@ -79,7 +84,9 @@ pub(super) fn choose(
 fn complete_folders<'a>(candidates: impl IntoIterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
     let mut complete = Vec::<PathBuf>::new();
     for folder in candidates {
-        let has_all = PROGRAMS.iter().all(|program| folder.join(program).is_file());
+        let has_all = PROGRAMS
+            .iter()
+            .all(|program| folder.join(program).is_file());
         if has_all && !complete.contains(folder) {
             complete.push(folder.clone());
         }
@@ -96,7 +103,10 @@ struct Place {
 
 impl Place {
     fn one(folder: PathBuf) -> Self {
-        Self { shown: folder.clone(), folders: vec![folder] }
+        Self {
+            shown: folder.clone(),
+            folders: vec![folder],
+        }
     }
 
     /// The folders `<root>/<prefix><version>/<tail>`, newest version first.
@@ -127,7 +137,11 @@ async fn places(account: &Account) -> Vec<Place> {
     places.extend(VERSIONED.map(|(root, prefix, tail)| Place::versions(root, prefix, tail)));
     places.extend(UNVERSIONED.map(|folder| Place::one(folder.into())));
     let path = env::var_os("PATH").unwrap_or_default();
-    places.extend(env::split_paths(&path).filter(|it| it.is_absolute()).map(Place::one));
+    places.extend(
+        env::split_paths(&path)
+            .filter(|it| it.is_absolute())
+            .map(Place::one),
+    );
     places
 }
 
@@ -144,7 +158,11 @@ fn major(version: &str) -> Option<u32> {
 
 async fn output(program: &Path, argument: &str, account: &Account) -> Option<String> {
     // As the server's account: programs that it may not execute are of no use.
-    let output = Command::from(account.command(program)).arg(argument).output().await.ok()?;
+    let output = Command::from(account.command(program))
+        .arg(argument)
+        .output()
+        .await
+        .ok()?;
     if !output.status.success() {
         return None;
     }
@@ -176,7 +194,10 @@ mod tests {
     use super::*;
 
     fn installation(major: u32) -> Installation {
-        Installation { folder: format!("/pg/{major}").into(), major }
+        Installation {
+            folder: format!("/pg/{major}").into(),
+            major,
+        }
     }
 
     #[test]
@@ -197,7 +218,13 @@ mod tests {
     #[test]
     fn versions_come_newest_first() {
         let root = tempfile::tempdir().expect("a folder");
-        for name in ["postgresql@9", "postgresql@13", "postgresql@17", "postgresql", "other@20"] {
+        for name in [
+            "postgresql@9",
+            "postgresql@13",
+            "postgresql@17",
+            "postgresql",
+            "other@20",
+        ] {
             fs::create_dir(root.path().join(name)).expect("a folder");
         }
         let text = root.path().to_str().expect("a text");
@@ -209,7 +236,10 @@ mod tests {
 
     #[test]
     fn majors_are_read_from_every_form() {
-        assert_eq!(major("postgres (PostgreSQL) 15.6 (Debian 15.6-1)"), Some(15));
+        assert_eq!(
+            major("postgres (PostgreSQL) 15.6 (Debian 15.6-1)"),
+            Some(15)
+        );
         assert_eq!(major("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(major("postgres (PostgreSQL) 19devel"), Some(19));
         assert_eq!(major("something else"), None);
@@ -220,16 +250,27 @@ mod tests {
         let installed = [installation(12), installation(15), installation(17)];
         assert_eq!(choose(&installed, None).expect("one"), installation(15));
         let error = choose(&installed[..1], None).expect_err("too old");
-        assert!(matches!(error, ClusterError::BinariesTooOld { major: 12, .. }), "{error}");
+        assert!(
+            matches!(error, ClusterError::BinariesTooOld { major: 12, .. }),
+            "{error}"
+        );
     }
 
     #[test]
     fn data_takes_its_own_version_or_none() {
         let installed = [installation(15), installation(17)];
         let folder = Path::new("/data/pg17");
-        assert_eq!(choose(&installed, Some((17, folder))).expect("one"), installation(17));
+        assert_eq!(
+            choose(&installed, Some((17, folder))).expect("one"),
+            installation(17)
+        );
         let error = choose(&installed, Some((14, folder))).expect_err("not installed");
-        let ClusterError::VersionMismatch { data: 14, installed, .. } = error else {
+        let ClusterError::VersionMismatch {
+            data: 14,
+            installed,
+            ..
+        } = error
+        else {
             panic!("{error}");
         };
         assert_eq!(installed, [15, 17]);
@@ -239,8 +280,12 @@ mod tests {
     async fn an_explicit_folder_is_the_only_one_searched() {
         let root = tempfile::tempdir().expect("a folder");
         let account = Account::unprivileged().expect("an account");
-        let error = installed(Some(root.path()), &account).await.expect_err("nothing there");
-        let ClusterError::BinariesNotFound { searched } = error else { panic!("{error}") };
+        let error = installed(Some(root.path()), &account)
+            .await
+            .expect_err("nothing there");
+        let ClusterError::BinariesNotFound { searched } = error else {
+            panic!("{error}")
+        };
         assert_eq!(searched, [root.path()]);
     }
 }

@@ -128,6 +128,19 @@ pub enum ClusterError {
         pid: i32,
     },
 
+    /// The last server is dead, and the system still lists its process.
+    #[error(
+        "the server of {} is dead, and its process {pid} stays listed because nothing collects \
+         it; in a container, run an init process (docker run --init)",
+        cluster_folder.display()
+    )]
+    Uncollected {
+        /// The folder with the data.
+        cluster_folder: PathBuf,
+        /// The dead process.
+        pid: i32,
+    },
+
     /// One of PostgreSQL's programs could not be run.
     #[error("could not run {}; check that it is installed and may be executed", program.display())]
     Spawn {
@@ -216,7 +229,10 @@ pub enum ClusterError {
     },
 
     /// A file or folder could not be used.
-    #[error("could not {action} {}", path.display())]
+    #[error(
+        "could not {action} {}; see that this user may, or choose another data folder",
+        path.display()
+    )]
     Io {
         /// What was being done, as an infinitive.
         action: &'static str,
@@ -234,7 +250,11 @@ impl ClusterError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -253,11 +273,16 @@ fn binaries_not_found(searched: &[PathBuf]) -> String {
 }
 
 fn process(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    pid.map(|pid| format!(" (process {pid})"))
+        .unwrap_or_default()
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 const INSTALL: &str = "  \
@@ -277,11 +302,23 @@ mod tests {
             searched: vec!["/usr/lib/postgresql/*/bin".into(), "/usr/bin".into()],
         }
         .to_string();
-        for way in ["apt-get install", "dnf install", "brew install", "docker run"] {
-            assert_eq!(text.lines().filter(|line| line.contains(way)).count(), 1, "{text}");
+        for way in [
+            "apt-get install",
+            "dnf install",
+            "brew install",
+            "docker run",
+        ] {
+            assert_eq!(
+                text.lines().filter(|line| line.contains(way)).count(),
+                1,
+                "{text}"
+            );
         }
         assert!(text.contains("DATABASE_URL=postgres://"), "{text}");
-        assert!(text.ends_with("searched: /usr/lib/postgresql/*/bin, /usr/bin"), "{text}");
+        assert!(
+            text.ends_with("searched: /usr/lib/postgresql/*/bin, /usr/bin"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -292,6 +329,9 @@ mod tests {
             installed: vec![15, 17],
         }
         .to_string();
-        assert!(text.contains("by PostgreSQL 14") && text.contains("15, 17"), "{text}");
+        assert!(
+            text.contains("by PostgreSQL 14") && text.contains("15, 17"),
+            "{text}"
+        );
     }
 }

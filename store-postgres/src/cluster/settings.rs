@@ -42,6 +42,14 @@ impl Settings {
             Durability::UnsafeForTests => "off",
         };
         let access = data_folder.join("pg_hba.conf");
+        // Named only if it is there: PostgreSQL logs an optional file that is missing, twice, at
+        // every start. So making it also changes our text, and a server taken over is restarted.
+        let has_own = data_folder.join(OWN_SETTINGS).exists();
+        let include = if has_own {
+            format!("include = '{OWN_SETTINGS}'\n")
+        } else {
+            String::new()
+        };
         let (hba_file, sockets) = (quoted(&access), quoted_folder(socket_folder));
         let configuration_text = format!(
             "\
@@ -80,11 +88,14 @@ log_min_error_statement = 'panic'
 log_checkpoints = off
 log_autovacuum_min_duration = -1
 
-include_if_exists = '{OWN_SETTINGS}'
-"
+{include}"
         );
         let configuration = data_folder.join("postgresql.conf");
-        Self { configuration, configuration_text, access }
+        Self {
+            configuration,
+            configuration_text,
+            access,
+        }
     }
 
     /// The path of the `postgresql.conf`.
@@ -144,8 +155,11 @@ pub(super) const PORT: u16 = 5432;
 const OWN_SETTINGS: &str = "postgresql.local.conf";
 
 /// On macOS a plain flush leaves data in the drive's cache, where a power cut loses it.
-const WAL_SYNC_METHOD: &str =
-    if cfg!(target_os = "macos") { "wal_sync_method = fsync_writethrough\n" } else { "" };
+const WAL_SYNC_METHOD: &str = if cfg!(target_os = "macos") {
+    "wal_sync_method = fsync_writethrough\n"
+} else {
+    ""
+};
 
 /// Trust is acceptable for one reason only: the socket lies in a folder of mode 0700, so whoever
 /// reaches it is the server's own user or root, and both could read the data files anyway.
@@ -167,7 +181,11 @@ mod tests {
     #[test]
     fn durable_means_every_switch_is_on() {
         let text = text(Durability::Durable);
-        for line in ["fsync = on", "full_page_writes = on", "synchronous_commit = on"] {
+        for line in [
+            "fsync = on",
+            "full_page_writes = on",
+            "synchronous_commit = on",
+        ] {
             assert!(text.lines().any(|it| it == line), "{text}");
         }
     }
@@ -184,14 +202,23 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{text}");
         }
-        assert!(ACCESS.lines().all(|line| line.starts_with('#') || line.starts_with("local ")));
+        assert!(
+            ACCESS
+                .lines()
+                .all(|line| line.starts_with('#') || line.starts_with("local "))
+        );
     }
 
     #[test]
     fn a_changed_setting_is_noticed() {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = |connections| {
-            Settings::new(folder.path(), Path::new("/run"), connections, Durability::Durable)
+            Settings::new(
+                folder.path(),
+                Path::new("/run"),
+                connections,
+                Durability::Durable,
+            )
         };
         assert!(!settings(10).are_written());
         settings(10).write().expect("to write");

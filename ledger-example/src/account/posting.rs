@@ -1,0 +1,230 @@
+//! One posting to an account: how much, against what, and what people noted about it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+use folio_core::Amount;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Longest code of a bank, in characters: a BIC has 11.
+const BANK_CODE_CHARS_MAX: usize = 11;
+
+/// A posting. The side is told by the event or command that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Posting {
+    /// How much, in the account's currency.
+    pub amount: Amount,
+    /// The other side of it.
+    pub contra: ContraAccount,
+    /// The day on which it takes effect, where that is not the day of recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_date: Option<NaiveDate>,
+    /// The client's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// What it was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
+}
+
+/// Which way a posting goes, as the account's holder sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Money comes in.
+    Credit,
+    /// Money goes out.
+    Debit,
+}
+
+impl Side {
+    /// `credit` or `debit`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Debit => "debit",
+        }
+    }
+}
+
+impl FromStr for Side {
+    type Err = InvalidPosting;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosting> {
+        match text {
+            "credit" => Ok(Self::Credit),
+            "debit" => Ok(Self::Debit),
+            _ => Err(InvalidPosting::Side),
+        }
+    }
+}
+
+/// The account on the other side of a posting, outside the customers' accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ContraAccount {
+    /// Cash paid in or out over the counter: `cash`.
+    Cash,
+    /// Interest that the bank pays or charges: `interest`.
+    Interest,
+    /// What the bank charges for its services: `fees`.
+    Fees,
+    /// Payments by card: `cards`.
+    Cards,
+    /// Another bank: `bank:` and its code.
+    Bank(String),
+}
+
+impl FromStr for ContraAccount {
+    type Err = InvalidPosting;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosting> {
+        match text {
+            "cash" => Ok(Self::Cash),
+            "interest" => Ok(Self::Interest),
+            "fees" => Ok(Self::Fees),
+            "cards" => Ok(Self::Cards),
+            _ => match text.strip_prefix("bank:") {
+                Some(code)
+                    if (1..=BANK_CODE_CHARS_MAX).contains(&code.len())
+                        && code.chars().all(|c| c.is_ascii_alphanumeric()) =>
+                {
+                    Ok(Self::Bank(code.to_owned()))
+                }
+                _ => Err(InvalidPosting::Contra),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for ContraAccount {
+    type Error = InvalidPosting;
+
+    fn try_from(text: String) -> Result<Self, InvalidPosting> {
+        text.parse()
+    }
+}
+
+impl From<ContraAccount> for String {
+    fn from(contra: ContraAccount) -> Self {
+        contra.to_string()
+    }
+}
+
+impl fmt::Display for ContraAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cash => f.write_str("cash"),
+            Self::Interest => f.write_str("interest"),
+            Self::Fees => f.write_str("fees"),
+            Self::Cards => f.write_str("cards"),
+            Self::Bank(code) => write!(f, "bank:{code}"),
+        }
+    }
+}
+
+/// The client's own name for a posting.
+pub type Reference = BoundedText<64>;
+
+/// What a posting was for.
+pub type Description = BoundedText<200>;
+
+/// A text of 1 to `MAX` characters without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BoundedText<const MAX: usize>(String);
+
+impl<const MAX: usize> BoundedText<MAX> {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> TryFrom<String> for BoundedText<MAX> {
+    type Error = InvalidPosting;
+
+    fn try_from(text: String) -> Result<Self, InvalidPosting> {
+        // Control characters would be stored well enough in an event, and then stop every read
+        // model that keeps texts: PostgreSQL's text has no NUL.
+        let fits = (1..=MAX).contains(&text.chars().count());
+        if fits && !text.chars().any(char::is_control) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidPosting::Text { chars_max: MAX })
+        }
+    }
+}
+
+impl<const MAX: usize> From<BoundedText<MAX>> for String {
+    fn from(text: BoundedText<MAX>) -> Self {
+        text.0
+    }
+}
+
+/// What cannot be part of a posting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidPosting {
+    /// Not a side.
+    #[error("a side is credit or debit")]
+    Side,
+    /// Not a contra account.
+    #[error(
+        "a contra account is cash, interest, fees, cards, or bank: and a code of 1 to {BANK_CODE_CHARS_MAX} letters and digits"
+    )]
+    Contra,
+    /// A text that is empty, too long, or has control characters.
+    #[error("a text has 1 to {chars_max} characters and no control characters")]
+    Text {
+        /// Most characters.
+        chars_max: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contra_accounts_come_back_as_they_were() {
+        for text in [
+            "cash",
+            "interest",
+            "fees",
+            "cards",
+            "bank:AB",
+            "bank:FOLIOCZPXXX",
+        ] {
+            assert_eq!(text.parse::<ContraAccount>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "Cash",
+            "bank",
+            "bank:",
+            "bank:A B",
+            "bank:ABCDEFGHIJKL",
+            "bank:é",
+        ] {
+            assert_eq!(
+                text.parse::<ContraAccount>(),
+                Err(InvalidPosting::Contra),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_that_a_read_model_could_not_hold_are_refused() {
+        assert!(Reference::try_from("a\0b".to_owned()).is_err());
+        assert!(Reference::try_from(String::new()).is_err());
+        assert!(Reference::try_from("x".repeat(65)).is_err());
+        assert!(Reference::try_from("ž".repeat(64)).is_ok());
+    }
+}

@@ -1,0 +1,309 @@
+//! What goes wrong, as `application/problem+json` (RFC 9457): a stable `code` for programs, a
+//! sentence for people, and whether trying again may help.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use folio_core::store::AppendError;
+use folio_core::{CorrelationId, MoneyError};
+use folio_projections::NotReached;
+use folio_runtime::ExecuteError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::account::AccountRefusal;
+use crate::read_model::QueryError;
+
+/// A problem. As a response it is put into words by [`layer`](super::layer), which knows the
+/// correlation id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    retry: Retry,
+    replayed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// The same request will get the same answer.
+    Futile,
+    /// The same request may succeed a little later.
+    MayHelp,
+}
+
+/// The body of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// `urn:folio:problem:` and the code.
+    pub r#type: String,
+    /// The kind of problem, in a few words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong here, and what to do.
+    pub detail: String,
+    /// Stable name of the kind, for programs.
+    pub code: &'static str,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// Names the request in logs and events.
+    pub correlation_id: Option<CorrelationIdText>,
+}
+
+/// A correlation id as text.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+pub struct CorrelationIdText(String);
+
+impl Problem {
+    /// A problem that the client can mend by sending another request.
+    pub(crate) fn client(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            retry: Retry::Futile,
+            replayed: false,
+        }
+    }
+
+    /// A request whose content is wrong.
+    pub(crate) fn unprocessable(
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::client(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
+    }
+
+    /// A problem that may pass.
+    pub(crate) fn passing(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            retry: Retry::MayHelp,
+            ..Self::client(status, code, title, detail)
+        }
+    }
+
+    /// A defect of ours. The cause goes to the log, never to the client.
+    pub(crate) fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(cause = chain(cause), "a request failed");
+        Self::client(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "the service could not answer; the correlation id names the cause in its log",
+        )
+    }
+
+    /// The answer to a repeated command.
+    #[must_use]
+    pub(crate) fn replayed(self) -> Self {
+        Self {
+            replayed: true,
+            ..self
+        }
+    }
+
+    /// The same problem, said of one part of a request.
+    #[must_use]
+    pub(crate) fn within(self, part: &str) -> Self {
+        Self {
+            detail: format!("{part}: {}", self.detail),
+            ..self
+        }
+    }
+
+    /// Whether the same request may succeed later, or the fault is ours: either way nothing is
+    /// decided yet.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.retry == Retry::MayHelp || self.status.is_server_error()
+    }
+
+    pub(crate) fn account_not_found() -> Self {
+        Self::client(
+            StatusCode::NOT_FOUND,
+            "account_not_found",
+            "No such account",
+            "the account has not been opened",
+        )
+    }
+
+    /// The body, for the request with this correlation id.
+    #[must_use]
+    pub fn body(&self, correlation_id: Option<CorrelationId>) -> ProblemBody {
+        ProblemBody {
+            r#type: format!("urn:folio:problem:{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code,
+            retryable: self.retry == Retry::MayHelp,
+            correlation_id: correlation_id.map(|id| CorrelationIdText(id.to_string())),
+        }
+    }
+
+    /// The whole response.
+    pub(crate) fn render(&self, correlation_id: CorrelationId) -> Response {
+        let mut response = (self.status, Json(self.body(Some(correlation_id)))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.replayed {
+            headers.insert(
+                super::idempotency::REPLAYED,
+                HeaderValue::from_static("true"),
+            );
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<AccountRefusal> for Problem {
+    fn from(refusal: AccountRefusal) -> Self {
+        let detail = refusal.to_string();
+        let conflict = |code, title| Self::client(StatusCode::CONFLICT, code, title, &*detail);
+        let unprocessable = |code, title| Self::unprocessable(code, title, &*detail);
+        match refusal {
+            AccountRefusal::NotOpened => Self::account_not_found(),
+            AccountRefusal::AlreadyOpened => {
+                conflict("account_already_open", "The account exists already")
+            }
+            AccountRefusal::Closed => conflict("account_closed", "The account is closed"),
+            AccountRefusal::CurrencyMismatch { .. } => {
+                unprocessable("currency_mismatch", "Another currency than the account's")
+            }
+            AccountRefusal::InsufficientFunds { .. } => {
+                unprocessable("insufficient_funds", "Not enough money available")
+            }
+            AccountRefusal::Overflow => unprocessable("overflow", "Too large to hold exactly"),
+            AccountRefusal::BalanceNotZero { .. } => {
+                conflict("balance_not_zero", "The account is not empty")
+            }
+            AccountRefusal::Inconsistent => conflict(
+                "account_inconsistent",
+                "The account's history does not add up",
+            ),
+        }
+    }
+}
+
+impl From<MoneyError> for Problem {
+    fn from(error: MoneyError) -> Self {
+        Self::unprocessable(error.code(), "Not a usable amount", error.to_string())
+    }
+}
+
+impl From<ExecuteError> for Problem {
+    fn from(error: ExecuteError) -> Self {
+        match &error {
+            ExecuteError::CommandReused { .. } => Self::unprocessable(
+                "idempotency_key_reused",
+                "The idempotency key was used for another request",
+                "send the first request again unchanged, or this one with a new key",
+            ),
+            ExecuteError::Contended { .. } => Self::passing(
+                StatusCode::CONFLICT,
+                "contended",
+                "Too many changes at once",
+                error.to_string(),
+            ),
+            ExecuteError::InvalidStream(invalid) => Self::unprocessable(
+                "invalid_account_id",
+                "Not an account id",
+                invalid.to_string(),
+            ),
+            ExecuteError::Append(
+                AppendError::Unavailable(_) | AppendError::OutcomeUnknown { .. },
+            ) => {
+                tracing::warn!(cause = chain(&error), "an outcome was not confirmed");
+                Self::passing(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "outcome_not_confirmed",
+                    "The outcome is not confirmed",
+                    "send the same request again with the same idempotency key",
+                )
+            }
+            ExecuteError::Read(_) => unavailable(&error),
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "whatever else can go wrong is our fault, and stays inside"
+            )]
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<folio_core::ReadError> for Problem {
+    fn from(error: folio_core::ReadError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::Pool(_) | QueryError::Database(_) => unavailable(&error),
+            QueryError::Corrupt(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<NotReached> for Problem {
+    fn from(error: NotReached) -> Self {
+        Self::passing(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "position_not_reached",
+            "The read model is not there yet",
+            error.to_string(),
+        )
+    }
+}
+
+fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Problem {
+    tracing::warn!(cause = chain(cause), "a database gave no answer");
+    Problem::passing(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "database_unavailable",
+        "The database gave no answer",
+        "try again a little later",
+    )
+}
+
+/// An error and its causes, on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! All routes, what surrounds them, and serving them until told to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Ledger;
+use crate::http::layer::around;
+use crate::http::problem::Problem;
+use crate::http::{accounts, bulk, events, health, postings, reads, statement};
+
+/// Largest body: a bulk of 1,000 postings with the longest texts.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest wait for requests that are under way when the service is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Folio ledger: accounts",
+    description = "Accounts of one book. Amounts are decimal strings. Every POST takes an \
+                   Idempotency-Key; problems are application/problem+json."
+))]
+struct ApiDoc;
+
+/// The service's routes.
+pub fn router(ledger: Arc<Ledger>) -> Router {
+    let (router, openapi) = documented().split_for_parts();
+    let openapi = Arc::new(openapi);
+    router
+        .route(
+            "/openapi.json",
+            get(move || {
+                let openapi = Arc::clone(&openapi);
+                async move { Json((*openapi).clone()) }
+            }),
+        )
+        .fallback(|| async {
+            Problem::client(
+                StatusCode::NOT_FOUND,
+                "route_not_found",
+                "No such route",
+                "see /openapi.json for the routes there are",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::client(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Not with this method",
+                "see /openapi.json for the methods of this route",
+            )
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // Inside the layer that words problems, so that a panic is worded as one.
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::internal(&Panicked).into_response()
+        }))
+        .layer(from_fn(around))
+        .with_state(ledger)
+}
+
+/// The OpenAPI document of the routes.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+fn documented() -> OpenApiRouter<Arc<Ledger>> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(accounts::open, accounts::list))
+        .routes(routes!(accounts::one))
+        .routes(routes!(accounts::close))
+        .routes(routes!(postings::credit))
+        .routes(routes!(postings::debit))
+        .routes(routes!(bulk::bulk))
+        .routes(routes!(reads::balance))
+        .routes(routes!(statement::statement))
+        .routes(routes!(events::events))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+/// Serves until `stop` completes, then lets requests under way finish.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+    let stop = async move {
+        stop.await;
+        stopping.send_replace(true);
+    };
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
+    tokio::select! {
+        result = serving => result,
+        // A client that sends half a request and no more would hold the service up for ever.
+        () = async {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+            tokio::time::sleep(DRAIN).await;
+        } => Ok(()),
+    }
+}
+
+/// A handler that panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;

@@ -1,0 +1,212 @@
+//! The accounts service: one book, with its event store, its read model and what serves them.
+
+use std::sync::Arc;
+
+use folio_core::EventStore;
+use folio_postgres::{
+    Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role, migrate,
+    provision,
+};
+use folio_projections::{Progress, Runner, RunnerError, Settings};
+use folio_runtime::{Executor, Retries};
+use metrics_exporter_prometheus::PrometheusHandle;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_postgres::Config;
+
+use crate::read_model::{self, BalancesProjector, BalancesQueries};
+
+/// The two databases of a book. They are two so that the read model can move to another service:
+/// nothing reads across.
+#[derive(Debug, Clone)]
+pub struct AccountsDatabases {
+    /// Holds the event store.
+    pub events: Database,
+    /// Holds the read model.
+    pub models: Database,
+}
+
+impl AccountsDatabases {
+    /// The databases of the book `name`, which were made before.
+    #[must_use]
+    pub fn existing(server: &Config, name: &str) -> Self {
+        Self {
+            events: Database::new(server.clone(), events_name(name)),
+            models: Database::new(server.clone(), models_name(name)),
+        }
+    }
+
+    /// Makes the databases and roles of the book `name` on a server, and migrates them. What is
+    /// there already is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`].
+    pub async fn prepare(server: &Config, name: &str) -> Result<Self, PrepareError> {
+        let events = provision(
+            server,
+            &events_name(name),
+            &[Role::Appender, Role::Reader],
+        )
+        .await?;
+        let models = provision(
+            server,
+            &models_name(name),
+            &[Role::Projector, Role::Reader],
+        )
+        .await?;
+        migrate(&events, folio_postgres::migrate::store_migrations()).await?;
+        migrate(&models, folio_projections::migrations()).await?;
+        migrate(&models, read_model::migrations()).await?;
+        Ok(Self { events, models })
+    }
+}
+
+fn events_name(book: &str) -> String {
+    format!("folio_{book}")
+}
+
+fn models_name(book: &str) -> String {
+    format!("folio_{book}_models")
+}
+
+/// Sizes of a service's connection pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// For appends, and again as many for reads of the event store.
+    pub store: usize,
+    /// For queries of the read model.
+    pub queries: usize,
+}
+
+impl Connections {
+    /// All connections that a service with these pools may open, its projection's included.
+    #[must_use]
+    pub const fn total(self) -> usize {
+        self.store
+            .saturating_mul(2)
+            .saturating_add(self.queries)
+            .saturating_add(PROJECTION_CONNECTIONS)
+    }
+}
+
+impl Default for Connections {
+    /// 8 and 8: more appenders only queue for the same lock, and more readers for the same cores.
+    fn default() -> Self {
+        Self {
+            store: 8,
+            queries: 8,
+        }
+    }
+}
+
+const PROJECTION_CONNECTIONS: usize = 2;
+
+/// A running accounts service, apart from its listener.
+#[derive(Debug)]
+pub struct AccountsService {
+    ledger: Arc<Ledger>,
+    stop: watch::Sender<bool>,
+    projection: JoinHandle<Result<(), RunnerError>>,
+}
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(crate) executor: Executor<Arc<PostgresStore>>,
+    pub(crate) queries: BalancesQueries,
+    pub(crate) progress: Progress,
+    pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+impl Ledger {
+    pub(crate) fn store(&self) -> &Arc<PostgresStore> {
+        self.executor.store()
+    }
+}
+
+impl AccountsService {
+    /// Opens the store and starts the projection of balances.
+    ///
+    /// `metrics` is what `/metrics` answers from, when there is a recorder.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when a database cannot be reached or was not prepared.
+    pub async fn start(
+        databases: &AccountsDatabases,
+        connections: Connections,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, StartError> {
+        let store = Arc::new(PostgresStore::open(&databases.events, connections.store).await?);
+        let models = databases
+            .models
+            .pool(Role::Projector, PROJECTION_CONNECTIONS)?;
+        let readers = databases.models.pool(Role::Reader, connections.queries)?;
+        let (runner, progress) = Runner::new(
+            BalancesProjector,
+            Arc::clone(&store),
+            models,
+            Settings::default(),
+        );
+        tracing::info!(store_id = %store.store_id(), database = databases.events.name(), "event store opened");
+        let (stop, stopped) = watch::channel(false);
+        let projection = tokio::spawn(runner.run(stopped));
+        let ledger = Ledger {
+            executor: Executor::new(store, Retries::default()),
+            queries: BalancesQueries::new(readers),
+            progress,
+            metrics,
+        };
+        Ok(Self {
+            ledger: Arc::new(ledger),
+            stop,
+            projection,
+        })
+    }
+
+    /// What an HTTP router needs.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// How far the projection of balances has come.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.ledger.progress
+    }
+
+    /// Stops the projection. What it has not projected it will, when it is started again.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.projection.await {
+            tracing::error!(%error, "the projection ended badly");
+        }
+    }
+}
+
+/// Why a book's databases could not be made ready.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// Not made.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// Not migrated.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+}
+
+/// Why a service could not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The event store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A pool cannot be built.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
