@@ -1,2 +1,113 @@
-//! .
-pub fn main() {}
+//! The one program of the ledger: runs its services, imports, audits and reconciles.
+//!
+//! # Layout
+//!
+//! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
+//! * [`accounts`]: the accounts service alone.
+//! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
+//! * [`audit`]: replays everything and compares it with the read model.
+//! * [`server`]: where PostgreSQL is.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what a command line program is for"
+)]
+
+pub mod accounts;
+pub mod audit;
+//X pub mod bank_file;
+//X pub mod client;
+pub mod demo;
+//X pub mod import;
+pub mod listen;
+//X pub mod reconcile;
+pub mod server;
+pub mod stop;
+pub mod up;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A ledger on PostgreSQL whose every balance leads back to its events.
+#[derive(Debug, Parser)]
+#[command(name = "ledger", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything: PostgreSQL, the accounts service, a small demo book (the default).
+    Up(up::UpArgs),
+    /// Start the accounts service alone, on the server that DATABASE_URL names.
+    Accounts(accounts::AccountsArgs),
+    //X1
+    /// Replay every event and compare every balance with the read model.
+    Audit(audit::AuditArgs),
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// All is well.
+    Clean,
+    /// It did its work, and what it found is not well.
+    Differences,
+}
+
+/// Runs the program: 0 when all is well, 1 when something failed or differs, 2 for a wrong
+/// command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version arrive here too, and are no failure.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let command = cli
+        .command
+        .unwrap_or_else(|| Command::Up(up::UpArgs::default()));
+    match runtime.block_on(run(command)) {
+        Ok(Finding::Clean) => ExitCode::SUCCESS,
+        Ok(Finding::Differences) => ExitCode::FAILURE,
+        Err(error) => failed(&*error),
+    }
+}
+
+async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
+    match command {
+        Command::Up(arguments) => up::run(arguments).await?,
+        Command::Accounts(arguments) => accounts::run(arguments).await?,
+        //X2
+        Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
+    }
+    Ok(Finding::Clean)
+}
+
+/// Prints an error and its causes.
+fn failed(error: &dyn Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}

@@ -1,1 +1,5 @@
-fn main() { ledger::main() }
+//! The `ledger` program. All of it is in the library, so that tests can build it too.
+
+fn main() -> std::process::ExitCode {
+    ledger::main()
+}

@@ -44,18 +44,9 @@ impl AccountsDatabases {
     ///
     /// [`PrepareError`].
     pub async fn prepare(server: &Config, name: &str) -> Result<Self, PrepareError> {
-        let events = provision(
-            server,
-            &events_name(name),
-            &[Role::Appender, Role::Reader],
-        )
-        .await?;
-        let models = provision(
-            server,
-            &models_name(name),
-            &[Role::Projector, Role::Reader],
-        )
-        .await?;
+        let events = provision(server, &events_name(name), &[Role::Appender, Role::Reader]).await?;
+        let models =
+            provision(server, &models_name(name), &[Role::Projector, Role::Reader]).await?;
         migrate(&events, folio_postgres::migrate::store_migrations()).await?;
         migrate(&models, folio_projections::migrations()).await?;
         migrate(&models, read_model::migrations()).await?;

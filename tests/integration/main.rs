@@ -1,1 +1,12 @@
+//! One binary for all integration tests: it links once, and they share one PostgreSQL cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail by panicking"
+)]
 
+mod contract;
+mod store;

@@ -1,1 +1,5 @@
-fn main() { ledger::main() }
+//! The same program as `ledger`, built beside the tests so that they can start and kill it.
+
+fn main() -> std::process::ExitCode {
+    ledger::main()
+}

@@ -221,6 +221,10 @@ impl From<MoneyError> for Problem {
 }
 
 impl From<ExecuteError> for Problem {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else goes wrong, now or in future, is our fault and stays inside"
+    )]
     fn from(error: ExecuteError) -> Self {
         match &error {
             ExecuteError::CommandReused { .. } => Self::unprocessable(
@@ -251,10 +255,6 @@ impl From<ExecuteError> for Problem {
                 )
             }
             ExecuteError::Read(_) => unavailable(&error),
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "whatever else can go wrong is our fault, and stays inside"
-            )]
             _ => Self::internal(&error),
         }
     }

@@ -1,0 +1,120 @@
+//! The small book that a first start shows: three accounts and what happened to them.
+//!
+//! It is seeded through the HTTP API, like anything else. Its keys never change, so a second start
+//! finds it there and changes nothing.
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+/// Seeds the demo book of the service at `url`.
+///
+/// # Errors
+///
+/// [`DemoError`] when the service does not answer or refuses a part of it.
+pub async fn seed(url: &str) -> Result<(), DemoError> {
+    let client = Client::new();
+    let mut last = None;
+    for (key, path, body) in requests() {
+        let response = client
+            .post(format!("{url}{path}"))
+            .header("Idempotency-Key", key)
+            .header("Folio-Actor", "demo")
+            .json(&body)
+            .send()
+            .await?;
+        // A user may have closed an account of it; the rest still stands.
+        let status = response.status();
+        if let Some(position) = response.headers().get("Folio-Position") {
+            last = position.to_str().ok().map(str::to_owned);
+        }
+        if !status.is_success() && status != StatusCode::CONFLICT {
+            return Err(DemoError::Refused {
+                path: path.to_owned(),
+                status,
+                answer: response.text().await.unwrap_or_default(),
+            });
+        }
+    }
+    // Whoever pastes the first line that we print shall see all of it.
+    if let Some(position) = last {
+        let path = format!("{url}/v1/accounts?limit=1&min_position={position}");
+        client.get(path).send().await?.error_for_status()?;
+    }
+    Ok(())
+}
+
+fn requests() -> Vec<(&'static str, &'static str, Value)> {
+    let posting = |amount: &str, contra: &str, description: &str| json!({"amount": amount, "currency": "EUR", "contra": contra, "description": description});
+    vec![
+        (
+            "open-checking",
+            "/v1/accounts",
+            json!({"id": "checking", "currency": "EUR", "overdraft": {"kind": "limit", "limit": "500.00"}}),
+        ),
+        (
+            "open-savings",
+            "/v1/accounts",
+            json!({"id": "savings", "currency": "EUR"}),
+        ),
+        (
+            "open-business",
+            "/v1/accounts",
+            json!({"id": "business", "currency": "EUR", "overdraft": {"kind": "unlimited"}}),
+        ),
+        (
+            "salary",
+            "/v1/accounts/checking/credits",
+            posting("2400.00", "bank:AB", "salary"),
+        ),
+        (
+            "rent",
+            "/v1/accounts/checking/debits",
+            posting("950.00", "bank:CD", "rent"),
+        ),
+        (
+            "groceries",
+            "/v1/accounts/checking/debits",
+            posting("63.27", "cards", "groceries"),
+        ),
+        (
+            "deposit",
+            "/v1/accounts/savings/credits",
+            posting("1500.00", "cash", "deposit"),
+        ),
+        (
+            "interest",
+            "/v1/accounts/savings/credits",
+            posting("3.12", "interest", "interest for the quarter"),
+        ),
+        (
+            "supplies",
+            "/v1/accounts/business/debits",
+            posting("412.90", "bank:EF", "supplies"),
+        ),
+        (
+            "monthly-fee",
+            "/v1/accounts/business/debits",
+            posting("7.50", "fees", "monthly fee"),
+        ),
+    ]
+}
+
+/// Why the demo book is not there.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// The service did not answer.
+    #[error("the accounts service did not answer while the demo book was seeded")]
+    Http(#[from] reqwest::Error),
+    /// A request was refused.
+    #[error("the demo book was refused at {path} with {status}: {answer}")]
+    Refused {
+        /// The path.
+        path: String,
+        /// The status.
+        status: StatusCode,
+        /// The body.
+        answer: String,
+    },
+}

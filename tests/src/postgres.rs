@@ -1,0 +1,66 @@
+//! A private PostgreSQL cluster for the whole run, and databases of their own for each test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use folio_postgres::cluster::{Durability, ThrowawayCluster};
+use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
+use ledger_example::AccountsDatabases;
+use tokio::sync::OnceCell;
+use tokio_postgres::Config;
+
+/// The cluster of this run. It is removed when the process ends, however it ends.
+///
+/// It is not durable: a test that kills PostgreSQL takes a cluster of its own.
+pub async fn server() -> Config {
+    static CLUSTER: OnceCell<ThrowawayCluster> = OnceCell::const_new();
+    let start = || async {
+        ThrowawayCluster::start(Durability::UnsafeForTests)
+            .await
+            .expect("a private PostgreSQL cluster")
+    };
+    CLUSTER.get_or_init(start).await.connection_config()
+}
+
+/// A name that no other test of this run has.
+pub fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{prefix}_{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A database with an empty event store.
+pub async fn store_database() -> Database {
+    let roles = [Role::Appender, Role::Reader];
+    let database = provision(&server().await, &unique("store"), &roles)
+        .await
+        .expect("a database");
+    migrate(&database, folio_postgres::migrate::store_migrations())
+        .await
+        .expect("an event store");
+    database
+}
+
+/// An empty event store.
+pub async fn store() -> PostgresStore {
+    PostgresStore::open(&store_database().await, 8)
+        .await
+        .expect("an event store")
+}
+
+/// A database for read models.
+pub async fn models_database() -> Database {
+    let roles = [Role::Projector, Role::Reader];
+    let database = provision(&server().await, &unique("models"), &roles)
+        .await
+        .expect("a database");
+    migrate(&database, folio_projections::migrations())
+        .await
+        .expect("a table of checkpoints");
+    database
+}
+
+/// The databases of an empty book.
+pub async fn book() -> AccountsDatabases {
+    AccountsDatabases::prepare(&server().await, &unique("book"))
+        .await
+        .expect("a book")
+}
