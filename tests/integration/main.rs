@@ -9,4 +9,7 @@
 )]
 
 mod contract;
+mod executor;
+mod http;
+mod projections;
 mod store;

@@ -63,7 +63,7 @@ async fn the_owner_changes_nothing_either_not_even_as_a_replica() {
 
     let owner = database.connect(Role::Owner).await.unwrap();
     // The database's own superuser, for whom ordinary triggers do not fire in this mode.
-    let superuser = login(&database).await;
+    let superuser = postgres::superuser(&database).await;
     superuser
         .batch_execute("SET session_replication_role = replica")
         .await
@@ -210,7 +210,7 @@ async fn a_hole_in_the_log_is_named_and_not_read_over() {
             .await
             .unwrap();
     }
-    login(&database)
+    postgres::superuser(&database)
         .await
         .batch_execute(
             "ALTER TABLE store.events DISABLE TRIGGER append_only; \
@@ -247,7 +247,7 @@ async fn provisioning_and_migrating_can_be_repeated_and_raced() {
 #[tokio::test]
 async fn a_database_that_is_ahead_of_the_program_is_refused() {
     let database = postgres::store_database().await;
-    login(&database)
+    postgres::superuser(&database)
         .await
         .batch_execute(
             "INSERT INTO migrations_store (version, name, applied_on, checksum) \
@@ -277,15 +277,7 @@ async fn a_lost_connection_is_replaced() {
     let database = postgres::store_database().await;
     let store = PostgresStore::open(&database, 1).await.unwrap();
     store.append(one_event("a", "1")).await.unwrap();
-    login(&database)
-        .await
-        .execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            &[],
-        )
-        .await
-        .unwrap();
+    postgres::end_all_sessions(&database).await;
     let request = one_event("a", "2");
     let mut tries = 0;
     loop {
@@ -325,17 +317,8 @@ fn refusal(command: &str) -> Append {
     )
 }
 
-/// A session as the user who owns the whole server.
-async fn login(database: &Database) -> tokio_postgres::Client {
-    let mut config = postgres::server().await;
-    config.dbname(database.name());
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 async fn snapshot(database: &Database) -> String {
-    let rows = login(database)
+    let rows = postgres::superuser(database)
         .await
         .query_one(
             "SELECT (SELECT string_agg(e::text, E'\\n' ORDER BY position) FROM store.events e) \
@@ -350,7 +333,7 @@ async fn snapshot(database: &Database) -> String {
 
 /// Returns once some session of the database waits for a lock.
 async fn waits_for_a_lock(database: &Database) {
-    let client = login(database).await;
+    let client = postgres::superuser(database).await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         let waiting: bool = client

@@ -6,7 +6,7 @@ use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
 use ledger_example::AccountsDatabases;
 use tokio::sync::OnceCell;
-use tokio_postgres::Config;
+use tokio_postgres::{Client, Config, NoTls};
 
 /// The cluster of this run. It is removed when the process ends, however it ends.
 ///
@@ -63,4 +63,26 @@ pub async fn book() -> AccountsDatabases {
     AccountsDatabases::prepare(&server().await, &unique("book"))
         .await
         .expect("a book")
+}
+
+/// A session in this database as the user who owns the whole server, whom no grant holds back.
+pub async fn superuser(database: &Database) -> Client {
+    let mut config = server().await;
+    config.dbname(database.name());
+    let (client, connection) = config.connect(NoTls).await.expect("a session");
+    tokio::spawn(connection);
+    client
+}
+
+/// Ends every other session in this database, as a restart of the server would.
+pub async fn end_all_sessions(database: &Database) {
+    superuser(database)
+        .await
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            &[],
+        )
+        .await
+        .expect("the sessions are ended");
 }
