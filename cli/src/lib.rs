@@ -15,12 +15,13 @@
 
 pub mod accounts;
 pub mod audit;
-//X pub mod bank_file;
-//X pub mod client;
+pub mod bank_file;
+pub mod client;
 pub mod demo;
-//X pub mod import;
+pub mod import;
 pub mod listen;
-//X pub mod reconcile;
+pub mod progress;
+pub mod reconcile;
 pub mod server;
 pub mod stop;
 pub mod up;
@@ -45,7 +46,10 @@ enum Command {
     Up(up::UpArgs),
     /// Start the accounts service alone, on the server that DATABASE_URL names.
     Accounts(accounts::AccountsArgs),
-    //X1
+    /// Post a bank's transactions from a CSV file through the HTTP API.
+    Import(import::ImportArgs),
+    /// List where a bank's printed balances and the ledger's differ.
+    Reconcile(reconcile::ReconcileArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
 }
@@ -95,7 +99,18 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
     match command {
         Command::Up(arguments) => up::run(arguments).await?,
         Command::Accounts(arguments) => accounts::run(arguments).await?,
-        //X2
+        Command::Import(arguments) => {
+            let summary = import::run(arguments).await?;
+            println!("{summary}");
+        }
+        Command::Reconcile(arguments) => {
+            let format = arguments.format;
+            let reconciliation = reconcile::run(arguments).await?;
+            reconciliation.write(format, &mut std::io::stdout())?;
+            if !reconciliation.agrees() {
+                return Ok(Finding::Differences);
+            }
+        }
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
     }
     Ok(Finding::Clean)

@@ -12,13 +12,25 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
     ("folio-projections", &["folio-core", "folio-postgres"]),
     (
         "ledger-example",
-        &["folio-core", "folio-postgres", "folio-projections", "folio-runtime"],
+        &[
+            "folio-core",
+            "folio-postgres",
+            "folio-projections",
+            "folio-runtime",
+        ],
     ),
-    ("ledger", &["folio-core", "folio-postgres", "ledger-example"]),
+    (
+        "ledger",
+        &["folio-core", "folio-postgres", "ledger-example"],
+    ),
     (
         "folio-tests",
         &[
-            "folio-core", "folio-postgres", "folio-projections", "folio-runtime", "ledger",
+            "folio-core",
+            "folio-postgres",
+            "folio-projections",
+            "folio-runtime",
+            "ledger",
             "ledger-example",
         ],
     ),
@@ -26,8 +38,11 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
 
 #[test]
 fn crates_depend_in_one_direction() {
-    let findings = members().iter().flat_map(|member| wrong_directions(&member.manifest));
-    assert_none(&findings.collect::<Vec<_>>());
+    assert_none(
+        members()
+            .iter()
+            .flat_map(|member| wrong_directions(&member.manifest)),
+    );
 
     let backwards = table("[package]\nname = 'folio-core'\n[dependencies]\nfolio-runtime = '1'");
     assert_eq!(wrong_directions(&backwards).len(), 1);
@@ -54,7 +69,7 @@ fn wrong_directions(manifest: &Table) -> Vec<String> {
 
 #[test]
 fn core_has_no_runtime() {
-    assert_none(&runtime_in_core(&manifest_of("folio-core")));
+    assert_none(runtime_in_core(&manifest_of("folio-core")));
 
     for tokio in [
         "tokio.workspace = true",
@@ -72,7 +87,13 @@ fn core_has_no_runtime() {
 /// Tokio's channels need no runtime. Everything else of it does, and so do these.
 fn runtime_in_core(manifest: &Table) -> Vec<String> {
     const FOREIGN: [&str; 7] = [
-        "axum", "deadpool-postgres", "hyper", "postgres-types", "reqwest", "tokio-postgres", "tower",
+        "axum",
+        "deadpool-postgres",
+        "hyper",
+        "postgres-types",
+        "reqwest",
+        "tokio-postgres",
+        "tower",
     ];
     let needed = manifest["dependencies"].as_table().unwrap();
     let mut findings: Vec<String> = FOREIGN
@@ -93,16 +114,26 @@ fn runtime_in_core(manifest: &Table) -> Vec<String> {
 
 #[test]
 fn every_crate_has_the_lints_of_the_workspace() {
-    let findings = members().iter().flat_map(|member| without_lints(&member.manifest));
-    assert_none(&findings.collect::<Vec<_>>());
+    assert_none(
+        members()
+            .iter()
+            .filter_map(|member| without_lints(&member.manifest)),
+    );
     let own = table("[package]\nname = 'a'\n[lints.clippy]\npanic = 'allow'");
-    assert_eq!(without_lints(&own).len(), 1);
+    assert!(without_lints(&own).is_some());
 }
 
 fn without_lints(manifest: &Table) -> Option<String> {
-    let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
+    let lints = manifest
+        .get("lints")
+        .and_then(|lints| lints.get("workspace"));
     let has_them = lints.and_then(Value::as_bool) == Some(true);
-    (!has_them).then(|| format!("{}: lacks lints.workspace = true", manifest["package"]["name"]))
+    (!has_them).then(|| {
+        format!(
+            "{}: lacks lints.workspace = true",
+            manifest["package"]["name"]
+        )
+    })
 }
 
 #[test]
@@ -115,13 +146,16 @@ fn every_dependency_is_used() {
         .collect();
     let manifests: Vec<Table> = members.into_iter().map(|member| member.manifest).collect();
     findings.extend(orphans(&workspace(), &manifests));
-    assert_none(&findings);
+    assert_none(findings);
 
     let manifest = table("[package]\nname = 'a'\n[dependencies]\nasync-trait = '1'");
     assert_eq!(unused(&manifest, "use async_traits::x;").len(), 1);
     assert_eq!(unused(&manifest, "use async_trait::async_trait;").len(), 0);
     let workspace = table("[workspace.dependencies]\nasync-trait = '1'\nregex = '1'");
-    assert_eq!(orphans(&workspace, &[manifest]), ["regex: no crate depends on it"]);
+    assert_eq!(
+        orphans(&workspace, &[manifest]),
+        ["regex: no crate depends on it"]
+    );
 }
 
 /// All code of a crate; the README's Rust is compiled with the tests.
@@ -156,7 +190,10 @@ fn orphans(workspace: &Table, manifests: &[Table]) -> Vec<String> {
 fn dependencies(manifest: &Table) -> Vec<String> {
     const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
     let targets = manifest.get("target").and_then(Value::as_table);
-    let targets = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
+    let targets = targets
+        .into_iter()
+        .flat_map(Table::values)
+        .filter_map(Value::as_table);
     let mut names: Vec<String> = std::iter::once(manifest)
         .chain(targets)
         .flat_map(|table| KINDS.iter().filter_map(|kind| table.get(*kind)?.as_table()))
@@ -173,7 +210,10 @@ fn dependencies(manifest: &Table) -> Vec<String> {
 
 fn manifest_of(name: &str) -> Table {
     let mut members = members().into_iter();
-    members.find(|member| member.name() == name).unwrap().manifest
+    members
+        .find(|member| member.name() == name)
+        .unwrap()
+        .manifest
 }
 
 fn table(text: &str) -> Table {

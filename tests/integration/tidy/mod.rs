@@ -90,7 +90,8 @@ fn files(folder: &str, extension: &str) -> Vec<TextFile> {
 
 /// Fails with all findings at once.
 #[track_caller]
-fn assert_none(findings: &[String]) {
+fn assert_none(findings: impl IntoIterator<Item = String>) {
+    let findings: Vec<String> = findings.into_iter().collect();
     assert!(
         findings.is_empty(),
         "{} found:\n{}",

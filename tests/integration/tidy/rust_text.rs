@@ -37,7 +37,8 @@ pub(super) fn source_files(files: &[TextFile]) -> Vec<SourceFile> {
         .iter()
         .map(|file| SourceFile::new(&file.path, &file.text))
         .collect();
-    let test_modules: BTreeSet<String> = sources.iter().flat_map(SourceFile::test_modules).collect();
+    let test_modules: BTreeSet<String> =
+        sources.iter().flat_map(SourceFile::test_modules).collect();
     for source in &mut sources {
         let is_test = source.path.starts_with("tests/")
             || test_modules
@@ -94,7 +95,13 @@ impl Parts {
         let kinds = kinds(text.as_bytes());
         let only = |kind| {
             let bytes = text.bytes().zip(&kinds);
-            let kept = bytes.map(|(byte, of)| if byte == b'\n' || *of == kind { byte } else { b' ' });
+            let kept = bytes.map(|(byte, of)| {
+                if byte == b'\n' || *of == kind {
+                    byte
+                } else {
+                    b' '
+                }
+            });
             String::from_utf8(kept.collect()).unwrap()
         };
         Self {
@@ -106,7 +113,13 @@ impl Parts {
 
     fn blank(&mut self, range: Range<usize>) {
         for part in [&mut self.code, &mut self.comments, &mut self.literals] {
-            let keep_lines = |c: char| if c == '\n' { "\n".to_owned() } else { " ".repeat(c.len_utf8()) };
+            let keep_lines = |c: char| {
+                if c == '\n' {
+                    "\n".to_owned()
+                } else {
+                    " ".repeat(c.len_utf8())
+                }
+            };
             let blank: String = part[range.clone()].chars().map(keep_lines).collect();
             part.replace_range(range.clone(), &blank);
         }
@@ -119,7 +132,9 @@ impl Parts {
             .lines()
             .zip(kinds)
             .filter(|(code, (comments, literals))| {
-                [code, comments, literals].iter().any(|line| !line.trim().is_empty())
+                [code, comments, literals]
+                    .iter()
+                    .any(|line| !line.trim().is_empty())
             })
             .count()
     }
@@ -174,14 +189,22 @@ fn raw_string(before: &[u8], rest: &[u8]) -> Option<usize> {
         [start @ .., b'b' | b'c'] => start,
         _ => before,
     };
-    let ends_a_name = before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    let hashes = rest.strip_prefix(b"r")?.iter().take_while(|byte| **byte == b'#').count();
+    let ends_a_name = before
+        .last()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let hashes = rest
+        .strip_prefix(b"r")?
+        .iter()
+        .take_while(|byte| **byte == b'#')
+        .count();
     if ends_a_name || rest.get(1 + hashes) != Some(&b'"') {
         return None;
     }
     let opening = hashes + 2;
     let closing = [b"\"".to_vec(), vec![b'#'; hashes]].concat();
-    let inside = rest[opening..].windows(closing.len()).position(|window| window == closing)?;
+    let inside = rest[opening..]
+        .windows(closing.len())
+        .position(|window| window == closing)?;
     Some(opening + inside + closing.len())
 }
 
@@ -200,7 +223,14 @@ fn character(rest: &[u8]) -> Option<usize> {
     let first = match inside.first()? {
         b'\\' => 2,
         byte if byte.is_ascii() => 1,
-        _ => inside.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count() + 1,
+        _ => {
+            inside
+                .iter()
+                .skip(1)
+                .take_while(|byte| **byte & 0xc0 == 0x80)
+                .count()
+                + 1
+        }
     };
     let is_escape = inside.starts_with(b"\\");
     let closing = inside.iter().skip(first).position(|byte| *byte == b'\'')?;
@@ -249,7 +279,10 @@ fn code_comments_and_literals_are_told_apart() {
     "##;
     let parts = Parts::of(text);
     for word in ["comment", "one", "in", "another"] {
-        assert!(parts.comments.contains(word) && !parts.code.contains(word), "{word}");
+        assert!(
+            parts.comments.contains(word) && !parts.code.contains(word),
+            "{word}"
+        );
     }
     for word in ["// no", "}", "say", "bytes", "ž", "{"] {
         assert!(parts.literals.contains(word), "{word}");
@@ -262,13 +295,17 @@ fn code_comments_and_literals_are_told_apart() {
 
 #[test]
 fn what_is_only_for_tests_is_not_shipped() {
-    let text = "fn kept() {}\n#[cfg(test)]\nmod tests {\n    fn gone() { if x {} }\n}\nfn too() {}\n";
+    let text =
+        "fn kept() {}\n#[cfg(test)]\nmod tests {\n    fn gone() { if x {} }\n}\nfn too() {}\n";
     let file = SourceFile::new("core/src/a.rs", text);
     assert!(has_words(&file.shipped.code, &["kept", "too"]) && !file.shipped.code.contains("gone"));
     assert_eq!(file.shipped.lines(), 2);
 
     let texts = [
-        ("core/src/lib.rs", "#[cfg(any(test, feature = \"testing\"))]\npub mod testing;\nmod a;"),
+        (
+            "core/src/lib.rs",
+            "#[cfg(any(test, feature = \"testing\"))]\npub mod testing;\nmod a;",
+        ),
         ("core/src/testing/mod.rs", "fn gone() {}"),
         ("core/src/testing/deep.rs", "fn gone() {}"),
         ("core/src/a/mod.rs", "#[cfg(test)]\nmod tests;"),
@@ -281,7 +318,10 @@ fn what_is_only_for_tests_is_not_shipped() {
         text: text.to_owned(),
     });
     let sources = source_files(&files);
-    let code: String = sources.iter().map(|file| file.shipped.code.as_str()).collect();
+    let code: String = sources
+        .iter()
+        .map(|file| file.shipped.code.as_str())
+        .collect();
     assert!(code.contains("kept") && !code.contains("gone"), "{code}");
 }
 

@@ -1,0 +1,258 @@
+//! A client of the ledger's public HTTP API: as much of it as the commands need.
+//!
+//! Every request can be repeated without harm, because a write carries a key by which the ledger
+//! recognises it. So the client repeats by itself what gets no answer or a "not now", for a while
+//! ([`RetryPolicy`]); an error it returns is one that repeating did not cure.
+
+mod address;
+mod error;
+mod messages;
+mod retry;
+#[cfg(test)]
+pub(crate) mod stand_in;
+
+use std::{fmt, time::Duration};
+
+use reqwest::{RequestBuilder, Response, Url, header::HeaderMap};
+use serde::de::DeserializeOwned;
+
+pub use address::{InvalidAddress, LedgerAddress};
+pub use error::{ClientError, Problem};
+pub use messages::{
+    Account, BulkAnswer, OpenAccount, Overdraft, Posting, PostingResult, PostingStatus, Side,
+    StatementLine, StatementPage,
+};
+pub use retry::RetryPolicy;
+
+use messages::BulkPostings;
+
+/// A connection to one ledger, in the name of one actor.
+#[derive(Debug, Clone)]
+pub struct LedgerClient {
+    http: reqwest::Client,
+    address: LedgerAddress,
+    actor: &'static str,
+    retry: RetryPolicy,
+}
+
+/// What the ledger answered to a write.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Written<T> {
+    /// The answer itself.
+    pub answer: T,
+    /// Whether it is the answer to an earlier request with the same key.
+    pub is_replay: bool,
+    /// From where on a read sees the write.
+    pub position: Option<PositionToken>,
+}
+
+/// A point in the ledger's history, in a form that only the ledger can read. A read that is given
+/// one waits until it sees everything up to there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionToken(String);
+
+impl LedgerClient {
+    /// A client of the ledger at `address`. The ledger notes `actor` as who asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Setup`].
+    pub fn new(address: LedgerAddress, actor: &'static str) -> Result<Self, ClientError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            // The address is meant as it is written; most often it is this machine.
+            .no_proxy()
+            .build()
+            .map_err(|source| ClientError::Setup { source })?;
+        Ok(Self {
+            http,
+            address,
+            actor,
+            retry: RetryPolicy::default(),
+        })
+    }
+
+    /// The same client with another patience.
+    #[must_use]
+    pub fn with_retry(self, retry: RetryPolicy) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// How it repeats requests.
+    #[must_use]
+    pub fn retry(&self) -> RetryPolicy {
+        self.retry
+    }
+
+    /// Opens an account.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; see [`ClientError::is_already_open`].
+    pub async fn open_account(
+        &self,
+        key: &str,
+        account: &OpenAccount<'_>,
+    ) -> Result<Written<()>, ClientError> {
+        let url = self.address.join(&["v1", "accounts"]);
+        let answer = self
+            .exchange(|| self.write(&url, key).json(account))
+            .await?;
+        Ok(answer.written(()))
+    }
+
+    /// An account as it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; see [`ClientError::is_not_found`].
+    pub async fn account(&self, id: &str) -> Result<Account, ClientError> {
+        let url = self.address.join(&["v1", "accounts", id]);
+        self.exchange(|| self.read(&url)).await?.json()
+    }
+
+    /// Posts up to 1,000 postings. Each is accepted or refused by itself; the results are in the
+    /// order of the postings, one for each.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when the request as a whole failed. It may then have been done in part.
+    pub async fn post_bulk(
+        &self,
+        key: &str,
+        postings: &[Posting],
+    ) -> Result<Written<BulkAnswer>, ClientError> {
+        let url = self.address.join(&["v1", "postings", "bulk"]);
+        let body = BulkPostings { postings };
+        let answer = self.exchange(|| self.write(&url, key).json(&body)).await?;
+        let bulk: BulkAnswer = answer.json()?;
+        let is_one_for_each = bulk.results.len() == postings.len()
+            && bulk
+                .results
+                .iter()
+                .zip(postings)
+                .all(|(result, posting)| result.key == posting.key);
+        if !is_one_for_each {
+            return Err(ClientError::ResultsDoNotMatch {
+                url: url.to_string(),
+            });
+        }
+        Ok(answer.written(bulk))
+    }
+
+    /// One page of an account's statement, oldest line first. The first page has no cursor.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; see [`ClientError::is_not_found`].
+    pub async fn statement_page(
+        &self,
+        account: &str,
+        cursor: Option<&str>,
+        min_position: Option<&PositionToken>,
+    ) -> Result<StatementPage, ClientError> {
+        let mut url = self.address.join(&["v1", "accounts", account, "statement"]);
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("limit", STATEMENT_LINES_MAX);
+            if let Some(cursor) = cursor {
+                query.append_pair("cursor", cursor);
+            }
+            if let Some(PositionToken(token)) = min_position {
+                query.append_pair("min_position", token);
+            }
+        }
+        self.exchange(|| self.read(&url)).await?.json()
+    }
+
+    fn read(&self, url: &Url) -> RequestBuilder {
+        self.http.get(url.clone()).header("Folio-Actor", self.actor)
+    }
+
+    fn write(&self, url: &Url, key: &str) -> RequestBuilder {
+        self.http
+            .post(url.clone())
+            .header("Folio-Actor", self.actor)
+            .header("Idempotency-Key", key)
+    }
+
+    /// Sends a request until it is answered for good.
+    async fn exchange(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer, ClientError> {
+        let mut delays = self.retry.delays();
+        loop {
+            let error = match Answer::receive(request().send().await).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match delays.next() {
+                Some(delay) if error.is_retryable() => tokio::time::sleep(delay).await,
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+/// An answer that says yes.
+struct Answer {
+    url: Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    async fn receive(response: reqwest::Result<Response>) -> Result<Self, ClientError> {
+        let response = response.map_err(|source| ClientError::NoAnswer { source })?;
+        let (status, url) = (response.status(), response.url().clone());
+        let headers = response.headers().clone();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|source| ClientError::NoAnswer { source })?
+            .to_vec();
+        if status.is_success() {
+            Ok(Self { url, headers, body })
+        } else {
+            Err(ClientError::from_answer(&url, status, &body))
+        }
+    }
+
+    fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|source| ClientError::Unreadable {
+            url: self.url.to_string(),
+            source,
+        })
+    }
+
+    fn written<T>(&self, answer: T) -> Written<T> {
+        let header = |name| self.headers.get(name)?.to_str().ok();
+        Written {
+            answer,
+            is_replay: header("Idempotent-Replayed") == Some("true"),
+            position: header("Folio-Position").map(PositionToken::from),
+        }
+    }
+}
+
+impl From<&str> for PositionToken {
+    fn from(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+}
+
+impl fmt::Display for PositionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longer than the ledger itself waits for anything.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+const STATEMENT_LINES_MAX: &str = "1000";
+
+#[cfg(test)]
+mod tests;
