@@ -30,7 +30,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 const PAYLOAD: &[u8] = br#"{"amount":{"amount":"1250.00","currency":"CZK"},"contra":"bank:AB","effective_date":"1993-04-12","reference":"1034217","description":"transfer_in"}"#;
-const METADATA: &[u8] = br#"{"actor":"import","correlation_id":"01a20503-a24b-7188-b6d5-98c0d235ea58"}"#;
+const METADATA: &[u8] =
+    br#"{"actor":"import","correlation_id":"01a20503-a24b-7188-b6d5-98c0d235ea58"}"#;
 const POOL: usize = 16;
 
 #[tokio::main]
@@ -45,8 +46,14 @@ async fn main() {
     raw_table(&database).await;
     let store = Arc::new(PostgresStore::open(&database, POOL).await.unwrap());
 
-    println!("{} s a line, durable, pool of {POOL}\n", seconds().as_secs());
-    println!("{:<44}{:>12}{:>12}{:>8}", "", "raw SQL /s", "Folio /s", "ratio");
+    println!(
+        "{} s a line, durable, pool of {POOL}\n",
+        seconds().as_secs()
+    );
+    println!(
+        "{:<44}{:>12}{:>12}{:>8}",
+        "", "raw SQL /s", "Folio /s", "ratio"
+    );
     for callers in [1, 16, 64] {
         let raw = append_raw(&database, callers, 1).await;
         let ours = append(&store, callers, 1).await;
@@ -73,7 +80,11 @@ fn seconds() -> Duration {
 
 fn line(what: &str, raw: u64, ours: u64) {
     let percent = ours * 100 / raw.max(1);
-    println!("{what:<44}{raw:>12}{ours:>12}{:>5}.{:02}", percent / 100, percent % 100);
+    println!(
+        "{what:<44}{raw:>12}{ours:>12}{:>5}.{:02}",
+        percent / 100,
+        percent % 100
+    );
 }
 
 /// Runs `work` from several callers for the set time; its results are counts, and the answer is
@@ -195,7 +206,9 @@ async fn replay(database: &Database, store: &Arc<PostgresStore>) -> (u64, u64, u
     let pool = database.pool(Role::Reader, 1).unwrap();
     let client = pool.get().await.unwrap();
     let statement = client
-        .prepare_cached("SELECT * FROM store.events WHERE position > $1 AND position <= $2 ORDER BY position")
+        .prepare_cached(
+            "SELECT * FROM store.events WHERE position > $1 AND position <= $2 ORDER BY position",
+        )
         .await
         .unwrap();
     let head = store.head().await.unwrap().number();
@@ -203,7 +216,10 @@ async fn replay(database: &Database, store: &Arc<PostgresStore>) -> (u64, u64, u
     let started = Instant::now();
     let mut after = 0_i64;
     while after < head {
-        let rows = client.query(&statement, &[&after, &(after + 5_000)]).await.unwrap();
+        let rows = client
+            .query(&statement, &[&after, &(after + 5_000)])
+            .await
+            .unwrap();
         after += i64::try_from(rows.len()).unwrap();
     }
     let raw = per_second(events, started.elapsed());
@@ -229,7 +245,9 @@ async fn replay(database: &Database, store: &Arc<PostgresStore>) -> (u64, u64, u
 
 /// Posts through the public API, as an import does, over 100 accounts.
 async fn import(server: &tokio_postgres::Config) -> u64 {
-    let databases = AccountsDatabases::prepare(server, "bench_book").await.unwrap();
+    let databases = AccountsDatabases::prepare(server, "bench_book")
+        .await
+        .unwrap();
     let service = AccountsService::start(&databases, Connections::default(), None)
         .await
         .unwrap();
@@ -245,11 +263,19 @@ async fn import(server: &tokio_postgres::Config) -> u64 {
             .json(&body);
         async move {
             let response = request.send().await.unwrap();
-            assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+            assert!(
+                response.status().is_success(),
+                "{}",
+                response.text().await.unwrap()
+            );
         }
     };
     for account in 0..100 {
-        post("/v1/accounts", json!({"id": account.to_string(), "currency": "CZK"})).await;
+        post(
+            "/v1/accounts",
+            json!({"id": account.to_string(), "currency": "CZK"}),
+        )
+        .await;
     }
     let started = Instant::now();
     let mut posted = 0;

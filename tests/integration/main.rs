@@ -8,8 +8,12 @@
     reason = "tests fail by panicking"
 )]
 
+mod audit;
+mod bank;
 mod contract;
 mod executor;
 mod http;
+mod kill;
 mod projections;
 mod store;
+mod up;

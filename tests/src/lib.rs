@@ -15,3 +15,9 @@ pub mod process;
 
 #[cfg(doctest)]
 mod readme;
+
+/// How much longer than usual the fault tests go on: `FOLIO_TEST_SCALE`, 1 when it is not set.
+pub fn scale() -> usize {
+    let scale = std::env::var("FOLIO_TEST_SCALE").ok();
+    scale.and_then(|text| text.parse().ok()).unwrap_or(1)
+}

@@ -6,6 +6,7 @@ use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
 use ledger_example::AccountsDatabases;
 use tokio::sync::OnceCell;
+use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 /// The cluster of this run. It is removed when the process ends, however it ends.
@@ -19,6 +20,19 @@ pub async fn server() -> Config {
             .expect("a private PostgreSQL cluster")
     };
     CLUSTER.get_or_init(start).await.connection_config()
+}
+
+/// The same as a URL, for a process.
+pub async fn url() -> String {
+    let config = server().await;
+    let folder = config.get_hosts().iter().find_map(|host| match host {
+        Host::Unix(folder) => folder.to_str(),
+        Host::Tcp(_) => None,
+    });
+    let user = config.get_user().expect("a user");
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let folder = folder.expect("a socket").replace('/', "%2F");
+    format!("postgres://{user}@{folder}:{port}/postgres")
 }
 
 /// A name that no other test of this run has.

@@ -64,8 +64,7 @@ fn repeated_words(architecture: &str) -> Vec<String> {
 
 #[test]
 fn every_folder_is_on_both_maps() {
-    let members = members();
-    let folders: Vec<&str> = members
+    let folders: Vec<&str> = members()
         .iter()
         .map(|member| member.folder.as_str())
         .collect();
@@ -125,8 +124,7 @@ fn missing_paths(document: &str, text: &str, exists: impl Fn(&str) -> bool) -> V
 
 #[test]
 fn every_guarantee_names_tests_that_exist() {
-    let members = members();
-    let sources = members.iter().flat_map(|member| &member.sources);
+    let sources = members().iter().flat_map(|member| &member.sources);
     let code: String = sources.map(|file| file.whole.code.as_str()).collect();
     assert_none(unshown(&text("README.md"), &code));
 
@@ -160,9 +158,8 @@ fn unshown(readme: &str, code: &str) -> Vec<String> {
 
 #[test]
 fn every_command_of_the_readme_exists() {
-    let members = members();
-    assert_none(unknown_commands(&text("README.md"), &members));
-    let sh = |line: &str| unknown_commands(&format!("```sh\n{line}\n```"), &members).len();
+    assert_none(unknown_commands(&text("README.md"), members()));
+    let sh = |line: &str| unknown_commands(&format!("```sh\n{line}\n```"), members()).len();
     for line in [
         "cargo run # all of it",
         "cargo test",

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Member, assert_none, has_word, members, text, workspace};
+use super::{Member, assert_none, has_word, members, name, text, workspace};
 
 /// Which crates of the workspace each may depend on. Nothing may depend on the tests.
 const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
@@ -55,7 +55,7 @@ fn crates_depend_in_one_direction() {
 }
 
 fn wrong_directions(manifest: &Table) -> Vec<String> {
-    let name = manifest["package"]["name"].as_str().unwrap();
+    let name = name(manifest);
     let Some((_, allowed)) = MAY_DEPEND_ON.iter().find(|(of, _)| *of == name) else {
         return vec![format!("{name}: what it may depend on is not laid down")];
     };
@@ -69,7 +69,7 @@ fn wrong_directions(manifest: &Table) -> Vec<String> {
 
 #[test]
 fn core_has_no_runtime() {
-    assert_none(runtime_in_core(&manifest_of("folio-core")));
+    assert_none(runtime_in_core(manifest_of("folio-core")));
 
     for tokio in [
         "tokio.workspace = true",
@@ -128,32 +128,23 @@ fn without_lints(manifest: &Table) -> Option<String> {
         .get("lints")
         .and_then(|lints| lints.get("workspace"));
     let has_them = lints.and_then(Value::as_bool) == Some(true);
-    (!has_them).then(|| {
-        format!(
-            "{}: lacks lints.workspace = true",
-            manifest["package"]["name"]
-        )
-    })
+    (!has_them).then(|| format!("{}: lacks lints.workspace = true", name(manifest)))
 }
 
 #[test]
 fn every_dependency_is_used() {
-    let members = members();
     let readme = text("README.md");
-    let mut findings: Vec<String> = members
-        .iter()
-        .flat_map(|member| unused(&member.manifest, &code_of(member, &readme)))
-        .collect();
-    let manifests: Vec<Table> = members.into_iter().map(|member| member.manifest).collect();
-    findings.extend(orphans(&workspace(), &manifests));
-    assert_none(findings);
+    let unused_in = |member: &Member| unused(&member.manifest, &code_of(member, &readme));
+    assert_none(members().iter().flat_map(unused_in));
+    let manifests = members().iter().map(|member| &member.manifest);
+    assert_none(orphans(&workspace(), manifests));
 
     let manifest = table("[package]\nname = 'a'\n[dependencies]\nasync-trait = '1'");
     assert_eq!(unused(&manifest, "use async_traits::x;").len(), 1);
     assert_eq!(unused(&manifest, "use async_trait::async_trait;").len(), 0);
     let workspace = table("[workspace.dependencies]\nasync-trait = '1'\nregex = '1'");
     assert_eq!(
-        orphans(&workspace, &[manifest]),
+        orphans(&workspace, [&manifest]),
         ["regex: no crate depends on it"]
     );
 }
@@ -173,15 +164,15 @@ fn unused(manifest: &Table, code: &str) -> Vec<String> {
     dependencies(manifest)
         .into_iter()
         .filter(|dependency| !is_used(dependency))
-        .map(|dependency| format!("{}: does not use {dependency}", manifest["package"]["name"]))
+        .map(|dependency| format!("{}: does not use {dependency}", name(manifest)))
         .collect()
 }
 
-fn orphans(workspace: &Table, manifests: &[Table]) -> Vec<String> {
-    let needed: Vec<String> = manifests.iter().flat_map(dependencies).collect();
+fn orphans<'a>(workspace: &Table, manifests: impl IntoIterator<Item = &'a Table>) -> Vec<String> {
+    let needed: Vec<String> = manifests.into_iter().flat_map(dependencies).collect();
     let all = workspace["workspace"]["dependencies"].as_table().unwrap();
     all.keys()
-        .filter(|name| !needed.contains(name) && *name != "folio-tests")
+        .filter(|name| !needed.contains(name))
         .map(|name| format!("{name}: no crate depends on it"))
         .collect()
 }
@@ -208,12 +199,9 @@ fn dependencies(manifest: &Table) -> Vec<String> {
     names
 }
 
-fn manifest_of(name: &str) -> Table {
-    let mut members = members().into_iter();
-    members
-        .find(|member| member.name() == name)
-        .unwrap()
-        .manifest
+fn manifest_of(wanted: &str) -> &'static Table {
+    let member = members().iter().find(|member| member.name() == wanted);
+    &member.unwrap().manifest
 }
 
 fn table(text: &str) -> Table {

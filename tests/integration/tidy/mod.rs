@@ -10,6 +10,7 @@ mod sources;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use toml::Table;
 
@@ -31,9 +32,22 @@ struct Member {
 }
 
 impl Member {
-    fn name(&self) -> &str {
-        self.manifest["package"]["name"].as_str().unwrap()
+    fn read(folder: &str) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            manifest: text(&format!("{folder}/Cargo.toml")).parse().unwrap(),
+            sources: source_files(&files(folder, "rs")),
+        }
     }
+
+    fn name(&self) -> &str {
+        name(&self.manifest)
+    }
+}
+
+/// The name of the crate that a manifest is of.
+fn name(manifest: &Table) -> &str {
+    manifest["package"]["name"].as_str().unwrap()
 }
 
 /// The folder that holds the workspace: the only place from which anything is read.
@@ -49,20 +63,15 @@ fn workspace() -> Table {
     text("Cargo.toml").parse().unwrap()
 }
 
-fn members() -> Vec<Member> {
-    let workspace = workspace();
-    let folders = workspace["workspace"]["members"].as_array().unwrap();
-    folders
-        .iter()
-        .map(|folder| {
-            let folder = folder.as_str().unwrap();
-            Member {
-                folder: folder.to_owned(),
-                manifest: text(&format!("{folder}/Cargo.toml")).parse().unwrap(),
-                sources: source_files(&files(folder, "rs")),
-            }
-        })
-        .collect()
+/// Read once for all tests.
+fn members() -> &'static [Member] {
+    static MEMBERS: LazyLock<Vec<Member>> = LazyLock::new(|| {
+        let workspace = workspace();
+        let folders = workspace["workspace"]["members"].as_array().unwrap();
+        let folders = folders.iter().map(|folder| folder.as_str().unwrap());
+        folders.map(Member::read).collect()
+    });
+    &MEMBERS
 }
 
 /// All files below a folder with an extension, in the order of their paths.

@@ -1,0 +1,165 @@
+//! The audit finds what somebody with all rights has changed behind the ledger's back.
+
+use folio_postgres::{Database, PostgresStore, Role};
+use folio_tests::api::Api;
+use folio_tests::postgres;
+use ledger_example::read_model::BalancesQueries;
+use ledger_example::{AccountsDatabases, AuditError, AuditReport};
+
+#[tokio::test]
+async fn a_changed_balance_is_found_and_named() {
+    let databases = book().await;
+    assert_eq!(audit(&databases).await.unwrap().differences, []);
+    let cases = [
+        (
+            "UPDATE balances.accounts SET credits_posted = credits_posted + 0.01 WHERE account_id = '2'",
+            "balance",
+        ),
+        (
+            "UPDATE balances.accounts SET status = 'closed' WHERE account_id = '2'",
+            "status",
+        ),
+        (
+            "UPDATE balances.accounts SET version = version + 1 WHERE account_id = '2'",
+            "version",
+        ),
+        (
+            "DELETE FROM balances.accounts WHERE account_id = '2'",
+            "account",
+        ),
+        (
+            "UPDATE balances.statement_lines SET balance = balance + 0.01 WHERE account_id = '2'",
+            "statement",
+        ),
+        (
+            "DELETE FROM balances.statement_lines WHERE account_id = '2'",
+            "statement",
+        ),
+    ];
+    for (change, what) in cases {
+        let report = audit_after(&databases.models, &databases, change)
+            .await
+            .unwrap();
+        let found: Vec<_> = report
+            .differences
+            .iter()
+            .map(|d| (d.account_id.as_str(), d.what))
+            .collect();
+        assert!(found.contains(&("2", what)), "{change}: {found:?}");
+        assert!(
+            found.iter().all(|(id, _)| *id == "2"),
+            "{change}: {found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_changed_event_is_found_or_stops_the_audit() {
+    let databases = book().await;
+    let report = audit_after(
+        &databases.events,
+        &databases,
+        "UPDATE store.events SET payload = replace(convert_from(payload, 'UTF8'), '50.00', '50.01')::bytea \
+         WHERE stream_id = '2' AND version = 2",
+    )
+    .await
+    .unwrap();
+    let found: Vec<_> = report
+        .differences
+        .iter()
+        .map(|d| (d.account_id.as_str(), d.what))
+        .collect();
+    assert!(found.contains(&("2", "balance")), "{found:?}");
+
+    let removed = "DELETE FROM store.events WHERE position = 3";
+    let error = audit_after(&databases.events, &databases, removed)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AuditError::Read(_)), "{error:?}");
+    let unknown = "UPDATE store.events SET event_type = 'AccountExploded' WHERE position = 3";
+    let error = audit_after(&databases.events, &databases, unknown)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AuditError::Decode(_)), "{error:?}");
+    let tail = "DELETE FROM store.events WHERE position = (SELECT max(position) FROM store.events)";
+    let error = audit_after(&databases.events, &databases, tail)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AuditError::StoreBehind { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_model_of_another_store_is_not_compared() {
+    let (one, two) = (book().await, book().await);
+    let mixed = AccountsDatabases {
+        events: one.events,
+        models: two.models,
+    };
+    let error = audit(&mixed).await.unwrap_err();
+    assert!(matches!(error, AuditError::OtherStore { .. }), "{error:?}");
+}
+
+/// A stopped book with three accounts whose model is where its store is.
+async fn book() -> AccountsDatabases {
+    let api = Api::start().await;
+    let mut last = None;
+    for id in ["1", "2", "3"] {
+        api.open(id, "none").await;
+        last = Some(api.posting(id, "credits", "50.00").await);
+    }
+    let last = last.unwrap();
+    api.balance("3", last.token()).await;
+    api.stop().await
+}
+
+/// The audit's answer while `change` is in force; it is undone afterwards.
+async fn audit_after(
+    database: &Database,
+    databases: &AccountsDatabases,
+    change: &str,
+) -> Result<AuditReport, AuditError> {
+    let client = postgres::superuser(database).await;
+    let tables: &[&str] = if database.name() == databases.events.name() {
+        &["store.events"]
+    } else {
+        &["balances.accounts", "balances.statement_lines"]
+    };
+    for table in tables {
+        let kept = table.replace('.', "_");
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE kept_{kept} AS TABLE {table}; ALTER TABLE {table} DISABLE TRIGGER ALL"
+            ))
+            .await
+            .unwrap();
+    }
+    client.batch_execute(change).await.unwrap();
+    let result = audit(databases).await;
+    for table in tables {
+        let kept = table.replace('.', "_");
+        let columns: String = client
+            .query_one(
+                "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute \
+                 WHERE attrelid = $1::text::regclass AND attnum > 0 AND attgenerated = ''",
+                &[table],
+            )
+            .await
+            .unwrap()
+            .get(0);
+        client
+            .batch_execute(&format!(
+                "DELETE FROM {table}; \
+                 INSERT INTO {table} ({columns}) SELECT {columns} FROM kept_{kept}; \
+                 DROP TABLE kept_{kept}"
+            ))
+            .await
+            .unwrap();
+    }
+    result
+}
+
+async fn audit(databases: &AccountsDatabases) -> Result<AuditReport, AuditError> {
+    let store = PostgresStore::open(&databases.events, 1).await.unwrap();
+    let readers = databases.models.pool(Role::Reader, 1).unwrap();
+    ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {}).await
+}

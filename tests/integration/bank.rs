@@ -1,0 +1,239 @@
+//! A bank's own transactions, checked against the balances that the bank itself printed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use folio_core::{Currency, Money};
+use folio_postgres::{PostgresStore, Role};
+use folio_tests::api::Api;
+use folio_tests::bank;
+use ledger::bank_file::BadRows;
+use ledger::import::{self, ImportArgs, ImportError, ImportSummary};
+use ledger::reconcile::{self, Format, ReconcileArgs, Reconciliation};
+use ledger_example::AuditReport;
+use ledger_example::read_model::BalancesQueries;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+#[tokio::test]
+async fn the_sample_equals_the_bank_after_every_row() {
+    import_and_compare(
+        &bank::sample(),
+        "bank_sample.csv",
+        "bank_sample_accounts.csv",
+        50,
+    )
+    .await;
+}
+
+/// 29,464 real transactions on 730 accounts of a Czech bank in 1993 and 1994.
+#[tokio::test]
+async fn real_transactions_equal_the_bank_after_every_row() {
+    if let Some(folder) = bank::real_data() {
+        import_and_compare(&folder, "transactions.csv", "accounts.csv", 29_464).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_a_bad_row_is_named_and_nothing_of_it_is_posted() {
+    let api = Api::start().await;
+    let sample = std::fs::read_to_string(bank::sample().join("bank_sample.csv")).unwrap();
+    let lines: Vec<&str> = sample.lines().collect();
+    let amount = lines[10].split(',').nth(5).unwrap();
+    let date = lines[10].split(',').nth(2).unwrap();
+    let cases = [
+        (lines[10].replace(amount, "12.345"), "line 11"),
+        (lines[10].replace(amount, "1e3"), "line 11"),
+        (lines[10].replace(amount, "-5.00"), "line 11"),
+        (lines[10].replace(amount, ""), "line 11"),
+        (lines[10].replace(date, "1993-02-30"), "line 11"),
+        (lines[10].replace(date, "930101"), "line 11"),
+        (format!("{},extra", lines[10]), "line 11"),
+        (lines[9].to_owned(), "line 11"),
+    ];
+    let folder = TempDir::new().unwrap();
+    for (bad, named) in cases {
+        let mut changed = lines.clone();
+        changed[10] = &bad;
+        let file = folder.path().join("bad.csv");
+        std::fs::write(&file, changed.join("\n")).unwrap();
+        let error = import::run(arguments(&api, &file)).await.unwrap_err();
+        assert!(
+            matches!(error, ImportError::File { .. }),
+            "{bad}: {error:?}"
+        );
+        let text = chain(&error);
+        assert!(text.contains(named), "{bad}: {text}");
+    }
+    let file = folder.path().join("columns.csv");
+    std::fs::write(&file, sample.replacen("bank_balance", "colour", 1)).unwrap();
+    let text = chain(&import::run(arguments(&api, &file)).await.unwrap_err());
+    assert!(
+        text.contains("colour") && text.contains("bank_balance"),
+        "{text}"
+    );
+
+    let accounts = api.get("/v1/accounts").await;
+    assert_eq!(accounts.body["accounts"].as_array().unwrap().len(), 0);
+    api.stop().await;
+}
+
+/// The bank lets an account go below zero; a ledger account that may not is not talked into it.
+#[tokio::test]
+async fn a_refused_row_is_named_with_its_line() {
+    let api = Api::start().await;
+    let body = serde_json::json!({"id": "102", "currency": "CZK"});
+    api.post("/v1/accounts", &body).await;
+    let file = bank::sample().join("bank_sample.csv");
+    let error = import::run(arguments(&api, &file)).await.unwrap_err();
+    let text = chain(&error);
+    assert!(
+        text.contains("insufficient_funds") && text.contains("line "),
+        "{text}"
+    );
+    api.stop().await;
+}
+
+async fn import_and_compare(folder: &Path, transactions: &str, accounts: &str, rows: usize) {
+    let api = Api::start().await;
+    let file = folder.join(transactions);
+    let expected = expected_accounts(&folder.join(accounts));
+
+    let first = import::run(arguments(&api, &file)).await.unwrap();
+    assert_eq!((first.posted, first.already_there), (rows, 0), "{first}");
+    assert_eq!(expected.len(), first.accounts);
+    let reconciliation = reconcile(&api, &file, &first).await;
+    compare(&reconciliation, &expected, rows);
+    let final_balances = balances(&api, &first).await;
+    for (id, account) in &expected {
+        assert_eq!(final_balances[id], account.net_of_amounts, "account {id}");
+    }
+    let audit = audit(&api).await;
+    assert_eq!(audit.differences, []);
+    assert_eq!(
+        (audit.accounts, audit.events),
+        (expected.len(), (rows + expected.len()) as u64)
+    );
+
+    // Importing again adds nothing at all: the store's head is where it was.
+    let second = import::run(arguments(&api, &file)).await.unwrap();
+    assert_eq!((second.posted, second.already_there), (0, rows), "{second}");
+    assert_eq!(self::audit(&api).await.head, audit.head);
+    eprintln!(
+        "{rows} rows imported at {} a second, replayed at {} events a second",
+        first.rows_per_second(),
+        audit.events_per_second()
+    );
+    api.stop().await;
+}
+
+fn compare(
+    reconciliation: &Reconciliation,
+    expected: &BTreeMap<String, ExpectedAccount>,
+    rows: usize,
+) {
+    let summary = &reconciliation.summary;
+    assert_eq!(summary.rows, rows);
+    assert_eq!((summary.rows_missing, summary.lines_not_in_file), (0, 0));
+    assert_eq!(reconciliation.accounts.len(), expected.len());
+    for account in &reconciliation.accounts {
+        let id = account.account.to_string();
+        let reconciles = expected[&id].reconciles_to_the_cent == "yes";
+        // Both ways: every one that the bank's data calls equal is, and no other.
+        assert_eq!(
+            account.agrees(),
+            reconciles,
+            "account {id}: {:?}",
+            account.findings.first()
+        );
+    }
+    let reconciling = expected
+        .values()
+        .filter(|a| a.reconciles_to_the_cent == "yes");
+    assert_eq!(summary.accounts_agreeing, reconciling.count());
+}
+
+#[derive(Debug, Deserialize)]
+struct ExpectedAccount {
+    account_id: String,
+    reconciles_to_the_cent: String,
+    net_of_amounts: String,
+}
+
+fn expected_accounts(file: &Path) -> BTreeMap<String, ExpectedAccount> {
+    let mut reader = csv::Reader::from_path(file).unwrap();
+    reader
+        .deserialize()
+        .map(|row| {
+            let account: ExpectedAccount = row.unwrap();
+            (account.account_id.clone(), account)
+        })
+        .collect()
+}
+
+fn arguments(api: &Api, file: &Path) -> ImportArgs {
+    ImportArgs {
+        file: PathBuf::from(file),
+        url: api.url.parse().unwrap(),
+        currency: currency(),
+        batch: 500,
+        bad_rows: BadRows::Refuse,
+    }
+}
+
+async fn reconcile(api: &Api, file: &Path, import: &ImportSummary) -> Reconciliation {
+    let arguments = ReconcileArgs {
+        file: PathBuf::from(file),
+        url: api.url.parse().unwrap(),
+        currency: currency(),
+        format: Format::Table,
+        bad_rows: BadRows::Refuse,
+        min_position: import.position.as_ref().map(ToString::to_string),
+    };
+    reconcile::run(arguments).await.unwrap()
+}
+
+fn currency() -> Currency {
+    Currency::from_code("CZK").unwrap()
+}
+
+/// The balance of every account, from the read model by way of the list of accounts.
+async fn balances(api: &Api, import: &ImportSummary) -> BTreeMap<String, String> {
+    let position = import.position.as_ref().unwrap();
+    let mut path = format!("/v1/accounts?limit=1000&min_position={position}");
+    let mut balances = BTreeMap::new();
+    loop {
+        let page = api.get(&path).await;
+        for account in page.body["accounts"].as_array().unwrap() {
+            let balance = account["balance"].as_str().unwrap();
+            Money::parse(balance, currency()).unwrap();
+            balances.insert(
+                account["id"].as_str().unwrap().to_owned(),
+                balance.to_owned(),
+            );
+        }
+        let Some(cursor) = page.body["next_cursor"].as_str() else {
+            return balances;
+        };
+        path = format!("/v1/accounts?limit=1000&cursor={cursor}");
+    }
+}
+
+async fn audit(api: &Api) -> AuditReport {
+    let store = PostgresStore::open(&api.databases.events, 1).await.unwrap();
+    let readers = api.databases.models.pool(Role::Reader, 1).unwrap();
+    ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {})
+        .await
+        .unwrap()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

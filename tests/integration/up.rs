@@ -1,0 +1,177 @@
+//! The main job, as a new user would run it: one command, nothing configured.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use folio_postgres::cluster::LocalCluster;
+use folio_tests::process::{Program, command, run};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[tokio::test]
+async fn one_command_serves_a_demo_book_and_keeps_it() {
+    let folder = data_folder();
+    let first = up(folder.path(), &[]).await;
+    let lines = first.curl_lines();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+
+    // Each line works when pasted.
+    let balance = pasted(&lines[0]).await;
+    assert_eq!(balance["balance"], "1386.73");
+    let credited = pasted(&lines[1]).await;
+    assert_eq!(credited["balance"], "1411.73");
+    let events = pasted(&lines[2]).await;
+    assert_eq!(events["events"].as_array().unwrap().len(), 5);
+
+    // An audit runs beside it.
+    let audit = run(command(
+        program(),
+        &["audit", "--data-dir", text(folder.path())],
+    ))
+    .await;
+    assert!(audit.status.success(), "{}", audit.stderr);
+    assert!(
+        audit.stdout.contains("3 accounts compared, 0 differences"),
+        "{}",
+        audit.stdout
+    );
+
+    // A second one on the same data is told, and does no harm.
+    let second = run(command(
+        program(),
+        &["up", "--data-dir", text(folder.path())],
+    ))
+    .await;
+    assert!(!second.status.success());
+    assert!(second.stderr.contains("error: "), "{}", second.stderr);
+
+    first.stops(Signal::SIGINT).await;
+    assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
+
+    let again = up(folder.path(), &[]).await;
+    let lines = again.curl_lines();
+    let balance = pasted(&lines[0]).await;
+    assert_eq!(
+        (&balance["balance"], &balance["version"]),
+        (&"1411.73".into(), &5.into())
+    );
+    again.stops(Signal::SIGTERM).await;
+
+    // And an audit without it starts the cluster for itself, and stops it.
+    let audit = run(command(
+        program(),
+        &["audit", "--data-dir", text(folder.path())],
+    ))
+    .await;
+    assert!(
+        audit.stdout.contains("0 differences"),
+        "{}{}",
+        audit.stdout,
+        audit.stderr
+    );
+    assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
+}
+
+/// A program that was killed leaves its PostgreSQL running; the next start takes it over.
+#[tokio::test]
+async fn a_killed_program_loses_nothing() {
+    let folder = data_folder();
+    let first = up(folder.path(), &[]).await;
+    let lines = first.curl_lines();
+    pasted(&lines[1]).await;
+    first.program.signal(Signal::SIGKILL);
+    first.program.end().await;
+    let again = up(folder.path(), &["--empty"]).await;
+    let balance = pasted(&again.curl_lines()[0]).await;
+    assert_eq!(balance["balance"], "1411.73");
+    again.stops(Signal::SIGINT).await;
+    assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn wrong_settings_are_named() {
+    let mut wrong_url = command(program(), &["up"]);
+    wrong_url.env("DATABASE_URL", "not a url");
+    let ended = run(wrong_url).await;
+    assert!(!ended.status.success());
+    assert!(ended.stderr.contains("DATABASE_URL"), "{}", ended.stderr);
+
+    let mut nobody_there = command(program(), &["up"]);
+    nobody_there.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/postgres");
+    let ended = run(nobody_there).await;
+    assert!(
+        ended.stderr.contains("cannot be reached"),
+        "{}",
+        ended.stderr
+    );
+
+    let ended = run(command(program(), &["dance"])).await;
+    assert_eq!(ended.status.code(), Some(2));
+    let ended = run(command(program(), &["--help"])).await;
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stdout.contains("import") && ended.stdout.contains("audit"));
+}
+
+struct Up {
+    program: Program,
+}
+
+async fn up(folder: &Path, more: &[&str]) -> Up {
+    let mut arguments = vec!["up", "--data-dir", text(folder), "--listen", "127.0.0.1:0"];
+    arguments.extend(more);
+    let mut started = Program::start(command(program(), &arguments));
+    started.line_with("Ctrl-C stops").await;
+    Up { program: started }
+}
+
+impl Up {
+    fn curl_lines(&self) -> Vec<String> {
+        let lines = self.program.output().iter();
+        lines
+            .map(|line| line.trim())
+            .filter(|line| line.starts_with("curl "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    async fn stops(self, signal: Signal) {
+        self.program.signal(signal);
+        let (status, output) = self.program.end().await;
+        assert!(status.success(), "{output:?}");
+        assert!(
+            output.iter().any(|line| line.contains("The data is kept")),
+            "{output:?}"
+        );
+    }
+}
+
+/// Runs a line as a shell would.
+async fn pasted(line: &str) -> Value {
+    let mut shell = command(
+        Path::new("/bin/sh"),
+        &["-c", &format!("{line} --silent --show-error")],
+    );
+    shell.env("no_proxy", "127.0.0.1");
+    let ended = run(shell).await;
+    assert!(ended.status.success(), "{line}: {}", ended.stderr);
+    serde_json::from_str(&ended.stdout)
+        .unwrap_or_else(|error| panic!("{line}: {error}: {}", ended.stdout))
+}
+
+/// A folder that PostgreSQL's own account can reach when the tests run as root.
+fn data_folder() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("folio-up-")
+        .permissions(std::fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_ledger-under-test"))
+}
