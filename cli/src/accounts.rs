@@ -1,10 +1,11 @@
 //! `ledger accounts`: the accounts service of one book, as a process of its own.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Args;
 use ledger_example::service::{PrepareError, StartError};
-use ledger_example::{AccountsDatabases, AccountsService, Connections, http};
+use ledger_example::{AccountsDatabases, AccountsService, Connections, Ledger, http};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -38,18 +39,20 @@ pub struct AccountsArgs {
 pub async fn run(arguments: AccountsArgs) -> Result<(), AccountsError> {
     let connections = Connections::default();
     let server = Server::start(&arguments.server, connections.total()).await?;
-    let running = async {
-        let accounts = Accounts::start(&server.config, &arguments.book, arguments.listen).await?;
-        println!("accounts listens at {}", accounts.url());
-        accounts.serve().await
-    };
-    // Told to stop while it starts, it stops as well.
-    let result = tokio::select! {
-        result = running => result,
-        result = stop::requested() => result.map_err(AccountsError::Signal),
-    };
+    let result = start_and_serve(&server, &arguments).await;
     server.stop().await?;
     result
+}
+
+async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<(), AccountsError> {
+    // Told to stop while it starts, it stops at once. From then on only `serve` listens for that:
+    // whoever else did would end it in the middle of its requests.
+    let accounts = tokio::select! {
+        accounts = Accounts::start(&server.config, &arguments.book, arguments.listen) => accounts?,
+        result = stop::requested() => return result.map_err(AccountsError::Signal),
+    };
+    println!("accounts listens at {}", accounts.url());
+    accounts.serve().await
 }
 
 /// An accounts service that is ready to serve.
@@ -92,6 +95,12 @@ impl Accounts {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What it serves.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<Ledger> {
+        self.service.ledger()
     }
 
     /// Serves until told to stop, and lets requests under way finish.

@@ -1,9 +1,10 @@
 //! `ledger up`: everything at once, with nothing to configure.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use folio_core::ReadError;
 use ledger_example::Connections;
 use thiserror::Error;
 
@@ -11,6 +12,9 @@ use crate::accounts::{Accounts, AccountsError, BOOK};
 use crate::demo::{self, DemoError};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
+
+/// Longest wait for the read model before the greeting.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Arguments of `ledger up`.
 #[derive(Debug, Default, Args)]
@@ -38,25 +42,35 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
         // The cluster, if it has come up by now, is found again at the next start.
         result = stop::requested() => return result.map_err(|e| AccountsError::Signal(e).into()),
     };
-    let running = serve(&server, &arguments, started);
-    let result = tokio::select! {
-        result = running => result,
-        result = stop::requested() => result.map_err(|e| AccountsError::Signal(e).into()),
-    };
+    let result = start_and_serve(&server, &arguments, started).await;
     println!("\nStopping …");
     server.stop().await?;
     println!("Stopped. The data is kept.");
     result
 }
 
-async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<(), UpError> {
-    let accounts = Accounts::start(&server.config, BOOK, arguments.listen).await?;
+async fn start_and_serve(
+    server: &Server,
+    arguments: &UpArgs,
+    started: Instant,
+) -> Result<(), UpError> {
+    // Told to stop while it starts, it stops at once. From then on only `serve` listens for that:
+    // whoever else did would end it in the middle of its requests.
+    let accounts = tokio::select! {
+        accounts = Accounts::start(&server.config, BOOK, arguments.listen) => accounts?,
+        result = stop::requested() => return result.map_err(|e| AccountsError::Signal(e).into()),
+    };
     let url = accounts.url();
     let description = server.description();
     let is_demo = !arguments.empty;
+    let ledger = accounts.ledger();
     let greet = async {
         if is_demo {
             demo::seed(&url).await?;
+        }
+        // Whoever pastes the lines below shall see all that has happened.
+        if !ledger.caught_up(PATIENCE).await? {
+            println!("The read model is still catching up; see {url}/readyz");
         }
         println!("{}", greeting(&url, &description, started));
         // The service ends this, not the greeting.
@@ -95,6 +109,9 @@ pub enum UpError {
     /// The accounts service does not run.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// The event store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The demo book cannot be seeded.
     #[error(transparent)]
     Demo(#[from] DemoError),

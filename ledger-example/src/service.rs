@@ -1,8 +1,9 @@
 //! The accounts service: one book, with its event store, its read model and what serves them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use folio_core::EventStore;
+use folio_core::{EventStore, ReadError};
 use folio_postgres::{
     Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role, migrate,
     provision,
@@ -112,6 +113,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Waits until the read model has every event that the store has by now, for at most
+    /// `patience`. Answers whether it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be asked for its last position.
+    pub async fn caught_up(&self, patience: Duration) -> Result<bool, ReadError> {
+        let head = self.store().head().await?;
+        Ok(self.progress.wait_for(head, patience).await.is_ok())
+    }
+
     pub(crate) fn store(&self) -> &Arc<PostgresStore> {
         self.executor.store()
     }

@@ -10,6 +10,11 @@ use crate::database::{Database, Role, connect};
 /// have no `IF NOT EXISTS`. Any number would do that nothing else in Folio uses.
 const PROVISIONING_LOCK: i64 = 0x666f_6c69_6f70_726f;
 
+/// Whether the current user may take on a role. A member could always, before PostgreSQL 16 made
+/// that a privilege of its own.
+const MAY_ACT_AS: &str = "SELECT pg_has_role(current_user, $1, \
+     CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
+
 /// Makes the database `name`, owned by a role of its own, with these further `roles`.
 ///
 /// What exists is left as it is. Everybody else loses the right to connect.
@@ -81,18 +86,8 @@ async fn make_role(client: &Client, role: &str) -> Result<(), tokio_postgres::Er
         run(client, &format!("CREATE ROLE {} NOLOGIN", quoted(role))).await?;
     }
     // Since PostgreSQL 16, who makes a role may administer it but not yet act as it.
-    let is_member: bool = client
-        .query_one("SELECT pg_has_role(current_user, $1, 'MEMBER')", &[&role])
-        .await?
-        .get(0);
-    let is_superuser: bool = client
-        .query_one(
-            "SELECT rolsuper FROM pg_roles WHERE rolname = current_user",
-            &[],
-        )
-        .await?
-        .get(0);
-    if !is_superuser || !is_member {
+    let may_act_as: bool = client.query_one(MAY_ACT_AS, &[&role]).await?.get(0);
+    if !may_act_as {
         run(client, &format!("GRANT {} TO CURRENT_USER", quoted(role))).await?;
     }
     Ok(())

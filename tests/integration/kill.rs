@@ -96,6 +96,62 @@ async fn an_import_outlives_a_restart_of_the_service() {
     assert!(service.end().await.0.success());
 }
 
+/// Told to stop while requests are under way, it answers every one that it has begun: what was not
+/// answered has not happened. (Two listeners for the signal once raced here, and the one that won
+/// dropped the server in the middle of its requests.)
+#[tokio::test]
+async fn a_service_that_is_told_to_stop_answers_what_it_has_begun() {
+    let book = postgres::unique("drained");
+    let address = free_address().await;
+    let url = format!("http://{address}");
+    let service = start(&book, &address).await;
+    let client = Client::new();
+    let post = |path: String, key: String, body: Value| {
+        let request = client.post(format!("{url}{path}"));
+        request.header("Idempotency-Key", key).json(&body).send()
+    };
+    for account in 0..8 {
+        let body = serde_json::json!({"id": account.to_string(), "currency": "EUR"});
+        post("/v1/accounts".to_owned(), format!("open-{account}"), body)
+            .await
+            .unwrap();
+    }
+    let writers: Vec<_> = (0..8)
+        .map(|account| {
+            let (client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move {
+                let mut answered = 0;
+                loop {
+                    let sent = client
+                        .post(format!("{url}/v1/accounts/{account}/credits"))
+                        .header("Idempotency-Key", format!("{account}-{answered}"))
+                        .json(&serde_json::json!({"amount": "1.00", "currency": "EUR", "contra": "cash"}))
+                        .send()
+                        .await;
+                    match sent {
+                        Ok(response) => assert_eq!(response.status(), 201),
+                        // Not begun: the port is closed, or the idle connection just was.
+                        Err(_) => return answered,
+                    }
+                    answered += 1;
+                }
+            })
+        })
+        .collect();
+    head_reaches(&url, 100).await;
+    service.signal(Signal::SIGTERM);
+    let (status, output) = service.end().await;
+    assert!(status.success(), "{output:?}");
+    let mut answered = 0;
+    for writer in writers {
+        answered += writer.await.unwrap();
+    }
+    let service = start(&book, &address).await;
+    assert_eq!(head(&url).await, Some(8 + answered));
+    service.signal(Signal::SIGTERM);
+    assert!(service.end().await.0.success());
+}
+
 async fn start(book: &str, address: &str) -> Program {
     let mut command = command(
         program(),

@@ -11,9 +11,11 @@
 mod audit;
 mod bank;
 mod contract;
+mod controls;
 mod executor;
 mod http;
 mod kill;
 mod projections;
+mod server;
 mod store;
 mod up;
