@@ -116,15 +116,17 @@ async fn a_service_that_is_told_to_stop_answers_what_it_has_begun() {
             .await
             .unwrap();
     }
-    let writers: Vec<_> = (0..8)
-        .map(|account| {
+    // Many more than there are connections to the database, so that most are under way at any time.
+    let writers: Vec<_> = (0..64)
+        .map(|writer| {
+            let account = writer % 8;
             let (client, url) = (client.clone(), url.clone());
             tokio::spawn(async move {
                 let mut answered = 0;
                 loop {
                     let sent = client
                         .post(format!("{url}/v1/accounts/{account}/credits"))
-                        .header("Idempotency-Key", format!("{account}-{answered}"))
+                        .header("Idempotency-Key", format!("{writer}-{answered}"))
                         .json(&serde_json::json!({"amount": "1.00", "currency": "EUR", "contra": "cash"}))
                         .send()
                         .await;
