@@ -18,4 +18,5 @@ mod kill;
 mod projections;
 mod server;
 mod store;
+mod tidy;
 mod up;
