@@ -15,6 +15,7 @@
 //! * `testing` (feature `testing`): given/when/then, history properties, the contract suite.
 
 pub mod aggregate;
+mod chain;
 pub mod command;
 pub mod event;
 pub mod id;
@@ -27,6 +28,7 @@ pub mod testing;
 pub mod time;
 
 pub use aggregate::{Aggregate, replay};
+pub use chain::error_chain;
 pub use command::{Actor, Cause, CommandContext, Fingerprint};
 pub use event::{Event, Metadata, NewEvent, RecordedEvent};
 pub use id::{CausationId, CommandId, CorrelationId, EventId, StoreId};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use folio_core::store::{EventStore, ReadError};
-use folio_core::{BatchSize, RecordedEvent};
+use folio_core::{BatchSize, RecordedEvent, error_chain};
 use folio_postgres::{CommitError, commit};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
             result = self.follow() => result,
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
-        let error = result.as_ref().err().map(chain);
+        let error = result.as_ref().err().map(|error| error_chain(error));
         match &error {
             Some(error) => tracing::error!(projection = %name, error, "projection stopped"),
             None => tracing::debug!(projection = %name, "projection stopped"),
@@ -94,7 +94,7 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
                 Err(error) if error.is_transient() => {
                     let wait = self.settings.backoff * 2_u32.saturating_pow(failures.min(5));
                     failures = failures.saturating_add(1);
-                    let error = chain(&error);
+                    let error = error_chain(&error);
                     tracing::warn!(projection = %self.projector.name(), error, ?wait, "projection waits to try again");
                     self.report.status(Status::Retrying { error });
                     tokio::time::sleep(wait).await;
@@ -212,16 +212,4 @@ fn is_transient(error: &tokio_postgres::Error) -> bool {
             .iter()
             .any(|class| code.code().starts_with(class)),
     }
-}
-
-/// An error and its causes, on one line.
-fn chain(error: &RunnerError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use folio_core::{Currency, Money};
+use folio_core::{Currency, Money, error_chain};
 use folio_postgres::{PostgresStore, Role};
 use folio_tests::api::Api;
 use folio_tests::bank;
@@ -62,12 +62,12 @@ async fn a_file_with_a_bad_row_is_named_and_nothing_of_it_is_posted() {
             matches!(error, ImportError::File { .. }),
             "{bad}: {error:?}"
         );
-        let text = chain(&error);
+        let text = error_chain(&error);
         assert!(text.contains(named), "{bad}: {text}");
     }
     let file = folder.path().join("columns.csv");
     std::fs::write(&file, sample.replacen("bank_balance", "colour", 1)).unwrap();
-    let text = chain(&import::run(arguments(&api, &file)).await.unwrap_err());
+    let text = error_chain(&import::run(arguments(&api, &file)).await.unwrap_err());
     assert!(
         text.contains("colour") && text.contains("bank_balance"),
         "{text}"
@@ -86,7 +86,7 @@ async fn a_refused_row_is_named_with_its_line() {
     api.post("/v1/accounts", &body).await;
     let file = bank::sample().join("bank_sample.csv");
     let error = import::run(arguments(&api, &file)).await.unwrap_err();
-    let text = chain(&error);
+    let text = error_chain(&error);
     assert!(
         text.contains("insufficient_funds") && text.contains("line "),
         "{text}"
@@ -225,15 +225,4 @@ async fn audit(api: &Api) -> AuditReport {
     ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {})
         .await
         .unwrap()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use folio_core::EventStore;
-use folio_runtime::{Executed, Verdict};
+use axum::response::Response;
+use folio_core::CommandContext;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
 use crate::account::{Account, AccountCommand, AccountId, Overdraft};
+use crate::http::command::{answer, execute};
 use crate::http::cursor;
-use crate::http::idempotency::{Caller, REPLAYED};
+use crate::http::idempotency::Caller;
 use crate::http::input::{
-    AccountPath, AmountText, Body, Params, amount_text, available, currency, invalid_id,
+    AccountPath, AmountText, Body, Params, available_text, currency, invalid_id,
 };
-use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{ModelParams, time_text};
 use crate::read_model::AccountRow;
@@ -147,7 +146,8 @@ pub(crate) async fn open(
     };
     let context = caller.context("POST /v1/accounts");
     let location = format!("/v1/accounts/{id}");
-    let mut response = execute(&ledger, &id, command, context, StatusCode::CREATED).await?;
+    let mut response =
+        answer_with_account(&ledger, &id, command, context, StatusCode::CREATED).await?;
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -173,14 +173,8 @@ pub(crate) async fn close(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let context = caller.context("POST /v1/accounts/{id}/close");
-    execute(
-        &ledger,
-        &id,
-        AccountCommand::CloseAccount,
-        context,
-        StatusCode::OK,
-    )
-    .await
+    let command = AccountCommand::CloseAccount;
+    answer_with_account(&ledger, &id, command, context, StatusCode::OK).await
 }
 
 /// Lists accounts.
@@ -225,38 +219,17 @@ pub(crate) async fn one(
     Ok(Json(AccountBody::of_row(&row)))
 }
 
-async fn execute(
+/// Carries out a command, and answers with the account right after it.
+async fn answer_with_account(
     ledger: &Ledger,
     id: &AccountId,
     command: AccountCommand,
-    context: folio_core::CommandContext,
+    context: CommandContext,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let reply = ledger
-        .executor
-        .execute::<Account>(id.as_str(), command, context)
-        .await?;
-    let is_replay = reply.executed == Executed::Before;
-    match reply.verdict {
-        Verdict::Refused(refusal) if is_replay => Err(Problem::from(refusal).replayed()),
-        Verdict::Refused(refusal) => Err(refusal.into()),
-        Verdict::Accepted { state: None, .. } => Err(Problem::account_not_found()),
-        Verdict::Accepted {
-            state: Some(account),
-            version,
-            position,
-            ..
-        } => {
-            let body = AccountBody::of_state(id, &account, version.number());
-            let mut response = (status, Json(body)).into_response();
-            let headers = response.headers_mut();
-            PositionToken::of(ledger.store().store_id(), position).put(headers);
-            if is_replay {
-                headers.insert(REPLAYED, HeaderValue::from_static("true"));
-            }
-            Ok(response)
-        }
-    }
+    let done = execute(ledger, id, command, context).await?;
+    let body = AccountBody::of_state(id, &done.account, done.version.number());
+    Ok(answer(ledger, status, body, done.position, done.executed))
 }
 
 impl AccountBody {
@@ -266,8 +239,8 @@ impl AccountBody {
             currency: account.currency().code().to_owned(),
             status: account.status().as_str().to_owned(),
             overdraft: account.overdraft().into(),
-            balance: amount_text(account.balance()),
-            available: available(account.overdraft().available(account.balance())),
+            balance: account.balance().amount_text(),
+            available: available_text(account.overdraft().available(account.balance())),
             version,
             opened_at: None,
             updated_at: None,
@@ -280,8 +253,8 @@ impl AccountBody {
             currency: row.currency.code().to_owned(),
             status: row.status.clone(),
             overdraft: row.overdraft.into(),
-            balance: amount_text(row.balance),
-            available: available(row.overdraft.available(row.balance)),
+            balance: row.balance.amount_text(),
+            available: available_text(row.overdraft.available(row.balance)),
             version: row.version.number(),
             opened_at: Some(time_text(row.opened_at)),
             updated_at: Some(time_text(row.updated_at)),

@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use folio_core::store::{Append, AppendStatus};
 use folio_core::{EventStore, Fingerprint, Position};
 use folio_runtime::{ExecuteError, Executed};
@@ -20,9 +19,9 @@ use utoipa::ToSchema;
 
 use crate::Ledger;
 use crate::account::{AccountId, InvalidPosting, Posting, Side};
-use crate::http::idempotency::{Caller, REPLAYED, check_key};
-use crate::http::input::{AmountText, Body, amount_text, invalid_id};
-use crate::http::position::PositionToken;
+use crate::http::command::answer;
+use crate::http::idempotency::{Caller, check_key};
+use crate::http::input::{AmountText, Body, invalid_id};
 use crate::http::postings::{PostingRequest, post};
 use crate::http::problem::{Problem, ProblemBody};
 
@@ -148,13 +147,7 @@ pub(crate) async fn bulk(
     } else {
         StatusCode::MULTI_STATUS
     };
-    let mut response = (status, Json(body)).into_response();
-    let headers = response.headers_mut();
-    PositionToken::of(ledger.store().store_id(), position).put(headers);
-    if executed == Executed::Before {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(answer(&ledger, status, body, position, executed))
 }
 
 /// One posting, understood.
@@ -178,14 +171,15 @@ impl Item {
             let side = item.side.parse().map_err(|error: InvalidPosting| {
                 Problem::unprocessable("invalid_side", "Not a side", error.to_string())
             })?;
-            let posting = PostingRequest::posting_of(
-                item.amount,
-                item.currency,
-                item.contra,
-                item.effective_date,
-                item.reference,
-                item.description,
-            )?;
+            let posting = PostingRequest {
+                amount: item.amount,
+                currency: item.currency,
+                contra: item.contra,
+                effective_date: item.effective_date,
+                reference: item.reference,
+                description: item.description,
+            };
+            let posting = posting.posting()?;
             Ok((account_id, side, posting))
         };
         match parse() {
@@ -274,7 +268,7 @@ async fn carry_out_one(ledger: &Ledger, caller: &Caller, item: Item) -> Result<D
                     Executed::Now => "posted",
                     Executed::Before => "already_posted",
                 },
-                balance: Some(amount_text(posted.balance)),
+                balance: Some(posted.account.balance().amount_text()),
                 version: Some(posted.version.number()),
                 problem: None,
             },

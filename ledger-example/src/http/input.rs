@@ -156,12 +156,7 @@ pub(crate) fn currency(code: &str) -> Result<Currency, Problem> {
     })
 }
 
-/// What a balance is answered as.
-pub(crate) fn amount_text(money: Money) -> String {
-    money.amount_text()
-}
-
-/// The sum, or the problem that it cannot be held.
-pub(crate) fn available(balance: Result<Option<Money>, MoneyError>) -> Option<String> {
-    balance.ok().flatten().map(amount_text)
+/// What may still be debited; none where there is no bound, or it is too far away to be told.
+pub(crate) fn available_text(available: Result<Option<Money>, MoneyError>) -> Option<String> {
+    available.ok().flatten().map(|money| money.amount_text())
 }

@@ -1,11 +1,12 @@
 //! The accounts service over HTTP. Only here are status codes known.
 //!
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
-//! handler: [`accounts`], [`postings`] and [`bulk`] write, [`reads`], [`statement`] and [`events`]
-//! read, [`health`] tells how the service is.
+//! handler: [`accounts`], [`postings`] and [`bulk`] write by way of `command`; [`reads`],
+//! [`statement`] and [`events`] read; [`health`] tells how the service is.
 
 pub mod accounts;
 pub mod bulk;
+mod command;
 pub mod cursor;
 pub mod events;
 pub mod health;

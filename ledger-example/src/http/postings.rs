@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use folio_core::{CommandContext, EventStore, Money, Position, Version};
-use folio_runtime::{Executed, Verdict};
+use axum::http::StatusCode;
+use axum::response::Response;
+use folio_core::CommandContext;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Ledger;
-use crate::account::{
-    Account, AccountCommand, AccountId, BoundedText, InvalidPosting, Posting, Side,
-};
-use crate::http::idempotency::{Caller, REPLAYED};
-use crate::http::input::{AccountPath, AmountText, Body, amount_text, currency};
-use crate::http::position::PositionToken;
+use crate::account::{AccountCommand, AccountId, BoundedText, InvalidPosting, Posting, Side};
+use crate::http::command::{Accepted, answer, execute};
+use crate::http::idempotency::Caller;
+use crate::http::input::{AccountPath, AmountText, Body, currency};
 use crate::http::problem::{Problem, ProblemBody};
 
 /// A request to credit or debit an account.
@@ -26,19 +22,19 @@ use crate::http::problem::{Problem, ProblemBody};
 pub struct PostingRequest {
     /// How much: a decimal string with at most the currency's decimals.
     #[schema(value_type = String, example = "12.50")]
-    amount: AmountText,
+    pub(super) amount: AmountText,
     /// ISO 4217 code; must be the account's.
     #[schema(example = "EUR")]
-    currency: String,
+    pub(super) currency: String,
     /// The other side: `cash`, `interest`, `fees`, `cards`, or `bank:` and a code.
     #[schema(example = "cash")]
-    contra: String,
+    pub(super) contra: String,
     /// The day on which it takes effect, where that is not today: `2026-03-31`.
-    effective_date: Option<chrono::NaiveDate>,
+    pub(super) effective_date: Option<chrono::NaiveDate>,
     /// Your own name for it, 1 to 64 characters.
-    reference: Option<String>,
+    pub(super) reference: Option<String>,
     /// What it was for, 1 to 200 characters.
-    description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 /// A posting, and the account right after it.
@@ -118,72 +114,38 @@ async fn post_one(
     context: CommandContext,
 ) -> Result<Response, Problem> {
     let posting = request.posting()?;
-    let posted = post(ledger, id, side, posting.clone(), context).await?;
+    let done = post(ledger, id, side, posting.clone(), context).await?;
     let body = PostingBody {
         account_id: id.to_string(),
         side: side.as_str(),
         amount: posting.amount.amount_text(),
         currency: posting.amount.currency().code().to_owned(),
         contra: posting.contra.to_string(),
-        balance: amount_text(posted.balance),
-        version: posted.version.number(),
+        balance: done.account.balance().amount_text(),
+        version: done.version.number(),
     };
-    let mut response = (StatusCode::CREATED, Json(body)).into_response();
-    let headers = response.headers_mut();
-    PositionToken::of(ledger.store().store_id(), posted.position).put(headers);
-    if posted.executed == Executed::Before {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
-}
-
-/// A posting that is on record.
-pub(crate) struct Posted {
-    pub(crate) executed: Executed,
-    pub(crate) balance: Money,
-    pub(crate) version: Version,
-    pub(crate) position: Position,
+    let status = StatusCode::CREATED;
+    Ok(answer(ledger, status, body, done.position, done.executed))
 }
 
 /// Carries one posting out.
-pub(crate) async fn post(
+pub(super) async fn post(
     ledger: &Ledger,
     id: &AccountId,
     side: Side,
     posting: Posting,
     context: CommandContext,
-) -> Result<Posted, Problem> {
+) -> Result<Accepted, Problem> {
     let command = match side {
         Side::Credit => AccountCommand::CreditAccount(posting),
         Side::Debit => AccountCommand::DebitAccount(posting),
     };
-    let reply = ledger
-        .executor
-        .execute::<Account>(id.as_str(), command, context)
-        .await?;
-    let executed = reply.executed;
-    match reply.verdict {
-        Verdict::Refused(refusal) if executed == Executed::Before => {
-            Err(Problem::from(refusal).replayed())
-        }
-        Verdict::Refused(refusal) => Err(refusal.into()),
-        Verdict::Accepted { state: None, .. } => Err(Problem::account_not_found()),
-        Verdict::Accepted {
-            state: Some(account),
-            version,
-            position,
-            ..
-        } => Ok(Posted {
-            executed,
-            balance: account.balance(),
-            version,
-            position,
-        }),
-    }
+    execute(ledger, id, command, context).await
 }
 
 impl PostingRequest {
-    fn posting(self) -> Result<Posting, Problem> {
+    /// The posting that is asked for.
+    pub(super) fn posting(self) -> Result<Posting, Problem> {
         let currency = currency(&self.currency)?;
         Ok(Posting {
             amount: self.amount.amount(currency)?,
@@ -194,26 +156,6 @@ impl PostingRequest {
             reference: text(self.reference, "reference")?,
             description: text(self.description, "description")?,
         })
-    }
-
-    /// The same from its parts, for requests that hold several.
-    pub(crate) fn posting_of(
-        amount: AmountText,
-        currency: String,
-        contra: String,
-        effective_date: Option<chrono::NaiveDate>,
-        reference: Option<String>,
-        description: Option<String>,
-    ) -> Result<Posting, Problem> {
-        Self {
-            amount,
-            currency,
-            contra,
-            effective_date,
-            reference,
-            description,
-        }
-        .posting()
     }
 }
 

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use folio_core::store::AppendError;
-use folio_core::{CorrelationId, MoneyError};
+use folio_core::{CorrelationId, MoneyError, error_chain};
 use folio_projections::NotReached;
 use folio_runtime::ExecuteError;
 use serde::Serialize;
@@ -100,7 +100,7 @@ impl Problem {
 
     /// A defect of ours. The cause goes to the log, never to the client.
     pub(crate) fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(cause = chain(cause), "a request failed");
+        tracing::error!(cause = error_chain(cause), "a request failed");
         Self::client(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -246,7 +246,7 @@ impl From<ExecuteError> for Problem {
             ExecuteError::Append(
                 AppendError::Unavailable(_) | AppendError::OutcomeUnknown { .. },
             ) => {
-                tracing::warn!(cause = chain(&error), "an outcome was not confirmed");
+                tracing::warn!(cause = error_chain(&error), "an outcome was not confirmed");
                 Self::passing(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "outcome_not_confirmed",
@@ -287,23 +287,11 @@ impl From<NotReached> for Problem {
 }
 
 fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Problem {
-    tracing::warn!(cause = chain(cause), "a database gave no answer");
+    tracing::warn!(cause = error_chain(cause), "a database gave no answer");
     Problem::passing(
         StatusCode::SERVICE_UNAVAILABLE,
         "database_unavailable",
         "The database gave no answer",
         "try again a little later",
     )
-}
-
-/// An error and its causes, on one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

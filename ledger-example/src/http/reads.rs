@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
 use crate::account::{Account, AccountId};
-use crate::http::input::{AccountPath, Params, amount_text, available};
+use crate::http::input::{AccountPath, Params, available_text};
 use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::read_model::AccountRow;
@@ -174,10 +174,10 @@ impl BalanceBody {
         Self {
             account_id: row.account_id.to_string(),
             currency: row.currency.code().to_owned(),
-            balance: amount_text(row.balance),
-            available: available(row.overdraft.available(row.balance)),
-            credits_posted: amount_text(row.credits_posted),
-            debits_posted: amount_text(row.debits_posted),
+            balance: row.balance.amount_text(),
+            available: available_text(row.overdraft.available(row.balance)),
+            credits_posted: row.credits_posted.amount_text(),
+            debits_posted: row.debits_posted.amount_text(),
             version: row.version.number(),
             source: "model",
         }
@@ -187,10 +187,10 @@ impl BalanceBody {
         Self {
             account_id: id.to_string(),
             currency: account.currency().code().to_owned(),
-            balance: amount_text(account.balance()),
-            available: available(account.overdraft().available(account.balance())),
-            credits_posted: amount_text(account.credits_posted()),
-            debits_posted: amount_text(account.debits_posted()),
+            balance: account.balance().amount_text(),
+            available: available_text(account.overdraft().available(account.balance())),
+            credits_posted: account.credits_posted().amount_text(),
+            debits_posted: account.debits_posted().amount_text(),
             version,
             source: "replay",
         }

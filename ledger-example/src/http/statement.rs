@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
 use crate::http::cursor;
-use crate::http::input::{AccountPath, Params, amount_text};
+use crate::http::input::{AccountPath, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::time_text;
 use crate::read_model::StatementLine;
@@ -104,7 +104,7 @@ impl From<StatementLine> for LineBody {
             effective_date: line.effective_date,
             side: line.side.as_str(),
             amount: line.amount.amount_text(),
-            balance: amount_text(line.balance),
+            balance: line.balance.amount_text(),
             contra: line.contra,
             reference: line.reference,
             description: line.description,
