@@ -20,9 +20,13 @@ use crate::stream::{BatchSize, ExpectedVersion, Position, StreamId, Version};
 /// The expression is evaluated once for each case and must give a future of a new, empty store
 /// that can be cloned (wrap it in an `Arc`). The calling crate needs tokio with `macros` and `rt`.
 ///
-/// ```ignore
+/// ```
+/// # fn main() {}
 /// mod in_memory {
-///     folio_core::event_store_contract!(async { Arc::new(InMemoryStore::default()) });
+///     use std::sync::Arc;
+///     folio_core::event_store_contract!(async {
+///         Arc::new(folio_core::InMemoryStore::default())
+///     });
 /// }
 /// ```
 #[macro_export]
