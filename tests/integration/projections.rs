@@ -153,12 +153,8 @@ async fn a_runner_that_dies_at_any_point_loses_and_doubles_nothing() {
         let is_done = reached.await.is_ok();
         running.task.abort();
         let _ = running.task.await;
-        let checkpoint = models.checkpoint().await;
-        assert_eq!(
-            models.positions().await,
-            one_to(checkpoint),
-            "round {round}"
-        );
+        let (positions, checkpoint) = models.positions_and_checkpoint().await;
+        assert_eq!(positions, one_to(checkpoint), "round {round}");
         if is_done {
             break;
         }
