@@ -90,8 +90,12 @@ impl EventStore for InMemoryStore {
             });
         }
         for write in &request.writes {
-            let actual = records.version(&write.stream);
-            if !write.expected.admits(actual) {
+            let last = records.last(&write.stream);
+            let actual = last.map_or(Version::NONE, |event| event.version);
+            if !write
+                .expected
+                .admits(actual, last.map(|event| event.event_id))
+            {
                 return Err(AppendError::VersionConflict {
                     stream: write.stream.clone(),
                     expected: write.expected,
@@ -180,10 +184,9 @@ impl Records {
             .map_or(Position::START, |event| event.position)
     }
 
-    fn version(&self, stream: &StreamId) -> Version {
-        let last = self.streams.get(stream).and_then(|indices| indices.last());
-        last.and_then(|index| self.events.get(*index))
-            .map_or(Version::NONE, |event| event.version)
+    fn last(&self, stream: &StreamId) -> Option<&RecordedEvent> {
+        let index = self.streams.get(stream)?.last()?;
+        self.events.get(*index)
     }
 
     /// Recorded time never runs backwards, even when the clock does.
@@ -199,7 +202,8 @@ impl Records {
         let mut position = self.head();
         let mut events = Vec::new();
         for write in request.writes {
-            let mut version = self.version(&write.stream);
+            let last = self.last(&write.stream);
+            let mut version = last.map_or(Version::NONE, |event| event.version);
             for event in write.events {
                 position = position.plus(1);
                 version = version.plus(1);

@@ -268,8 +268,8 @@ pub enum AppendError {
     /// The request contradicts itself.
     #[error(transparent)]
     Invalid(#[from] InvalidAppend),
-    /// The store could not be reached; nothing was recorded.
-    #[error("the event store cannot be reached")]
+    /// The store could not be reached, or asks to try again; nothing was recorded.
+    #[error("the event store cannot append now, try again")]
     Unavailable(#[source] StoreSource),
     /// The store answered with a failure; nothing was recorded.
     #[error("the event store refused the append")]
@@ -293,6 +293,12 @@ pub enum InvalidAppend {
     StreamTwice {
         /// The stream.
         stream: StreamId,
+    },
+    /// An event's type cannot be stored as text.
+    #[error("the event type {event_type:?} contains a NUL character")]
+    EventType {
+        /// The refused type.
+        event_type: String,
     },
     /// It refuses and writes at once.
     #[error("a refusal cannot come with events")]

@@ -6,6 +6,8 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::id::EventId;
+
 /// Longest id of a stream, in bytes. A B-tree page must hold it beside its category and version.
 const ID_BYTES_MAX: usize = 255;
 /// Longest category, in bytes.
@@ -199,17 +201,31 @@ pub enum ExpectedVersion {
     StreamExists,
     /// The stream's last version is this one. [`Version::NONE`] is the same as `NoStream`.
     Exact(Version),
+    /// The stream's last event is this one, at this version.
+    ///
+    /// Ids of events are known before they are committed, so a writer can decide on events that are
+    /// still on their way. A version would not do for that: if those are refused and another
+    /// writer's take their versions, the number is as expected and the history is not.
+    LastEvent {
+        /// Its version.
+        version: Version,
+        /// Its id.
+        event_id: EventId,
+    },
 }
 
 impl ExpectedVersion {
-    /// Whether a stream whose last version is `actual` is as expected.
+    /// Whether a stream whose last event is `last_event`, at version `actual`, is as expected.
     #[must_use]
-    pub fn admits(self, actual: Version) -> bool {
+    pub fn admits(self, actual: Version, last_event: Option<EventId>) -> bool {
         match self {
             Self::Any => true,
             Self::NoStream => actual == Version::NONE,
             Self::StreamExists => actual > Version::NONE,
             Self::Exact(version) => actual == version,
+            Self::LastEvent { version, event_id } => {
+                actual == version && last_event == Some(event_id)
+            }
         }
     }
 }
@@ -221,6 +237,9 @@ impl fmt::Display for ExpectedVersion {
             Self::NoStream | Self::Exact(Version::NONE) => f.write_str("no stream"),
             Self::StreamExists => f.write_str("an existing stream"),
             Self::Exact(version) => write!(f, "version {version}"),
+            Self::LastEvent { version, event_id } => {
+                write!(f, "event {event_id} at version {version}")
+            }
         }
     }
 }
@@ -260,6 +279,7 @@ impl Default for BatchSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::CommandId;
 
     #[test]
     fn a_stream_id_is_data() {
@@ -295,13 +315,21 @@ mod tests {
     #[test]
     fn expected_versions_admit_what_they_say() {
         let at = |n| Version::new(n).unwrap();
-        assert!(ExpectedVersion::Any.admits(at(0)));
-        assert!(ExpectedVersion::NoStream.admits(at(0)));
-        assert!(!ExpectedVersion::NoStream.admits(at(1)));
-        assert!(!ExpectedVersion::StreamExists.admits(at(0)));
-        assert!(ExpectedVersion::StreamExists.admits(at(9)));
-        assert!(ExpectedVersion::Exact(at(3)).admits(at(3)));
-        assert!(!ExpectedVersion::Exact(at(3)).admits(at(2)));
-        assert!(!ExpectedVersion::Exact(at(3)).admits(at(4)));
+        assert!(ExpectedVersion::Any.admits(at(0), None));
+        assert!(ExpectedVersion::NoStream.admits(at(0), None));
+        assert!(!ExpectedVersion::NoStream.admits(at(1), None));
+        assert!(!ExpectedVersion::StreamExists.admits(at(0), None));
+        assert!(ExpectedVersion::StreamExists.admits(at(9), None));
+        assert!(ExpectedVersion::Exact(at(3)).admits(at(3), None));
+        assert!(!ExpectedVersion::Exact(at(3)).admits(at(2), None));
+        assert!(!ExpectedVersion::Exact(at(3)).admits(at(4), None));
+        let event = |name| EventId::of_command(CommandId::derived(&[name]), 0);
+        let expected = ExpectedVersion::LastEvent {
+            version: at(3),
+            event_id: event("mine"),
+        };
+        assert!(expected.admits(at(3), Some(event("mine"))));
+        assert!(!expected.admits(at(3), Some(event("another's"))));
+        assert!(!expected.admits(at(4), Some(event("mine"))));
     }
 }

@@ -26,6 +26,7 @@ mod sqlstate;
 mod store;
 mod transaction;
 
+pub use append::AppendSettings;
 pub use database::{Database, PoolError, Role};
 pub use migrate::{MigrateError, migrate};
 pub use provision::{ProvisionError, provision};

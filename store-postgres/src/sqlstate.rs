@@ -8,6 +8,8 @@ use tokio_postgres::error::SqlState;
 pub(crate) enum Effect {
     /// It had none: the server said so.
     None,
+    /// It had none, because others were in the way: the same again may work.
+    NoneYet,
     /// Not known: the connection broke, or the server ended the session, after it was sent.
     Unknown,
 }
@@ -25,6 +27,16 @@ impl Effect {
                 .contains(code) =>
             {
                 Self::Unknown
+            }
+            Some(code)
+                if [
+                    SqlState::T_R_SERIALIZATION_FAILURE,
+                    SqlState::T_R_DEADLOCK_DETECTED,
+                    SqlState::LOCK_NOT_AVAILABLE,
+                ]
+                .contains(code) =>
+            {
+                Self::NoneYet
             }
             Some(_) => Self::None,
             // Without a code it was the client or the wire that failed. A value that cannot be

@@ -7,19 +7,20 @@ use folio_core::{BatchSize, CommandId, Position, RecordedEvent, StoreId, StreamI
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::append::{AppendSettings, Appends};
 use crate::database::{Database, PoolError, Role};
-use crate::{append, read};
+use crate::read;
 
 const STORE_ID: &str = "SELECT store_id FROM store.identity";
 
 /// An [`EventStore`] in a PostgreSQL database.
 ///
-/// Appends and reads each take a connection of their own pool, so that many readers cannot keep a
-/// write waiting, nor the other way round.
+/// Appends of all callers are gathered and go through one connection of their own; reads take one
+/// each from a pool.
 #[derive(Debug)]
 pub struct PostgresStore {
     store_id: StoreId,
-    appenders: Pool,
+    appends: Appends,
     readers: Pool,
     appended: watch::Sender<Position>,
 }
@@ -27,13 +28,25 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Opens the store in `database`, which must have been [migrated](crate::migrate()).
     ///
-    /// `connections` is the size of each of its two pools.
+    /// `connections` is the size of its pool for reading. Appending takes one more.
     ///
     /// # Errors
     ///
     /// [`OpenError`] when the database cannot be reached or holds no store.
     pub async fn open(database: &Database, connections: usize) -> Result<Self, OpenError> {
-        let appenders = database.pool(Role::Appender, connections)?;
+        Self::open_with(database, connections, AppendSettings::default()).await
+    }
+
+    /// As [`open`](Self::open), with other settings for appending.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_with(
+        database: &Database,
+        connections: usize,
+        settings: AppendSettings,
+    ) -> Result<Self, OpenError> {
         let readers = database.pool(Role::Reader, connections)?;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             database: database.name().to_owned(),
@@ -49,11 +62,18 @@ impl PostgresStore {
             .map_err(|error| failed(Box::new(error)))?;
         let store_id = StoreId::from_uuid(row.try_get(0).map_err(|error| failed(Box::new(error)))?);
         drop(client);
+        let appended = watch::Sender::new(Position::START);
+        let appends = Appends::start(
+            database.clone(),
+            readers.clone(),
+            settings,
+            appended.clone(),
+        );
         Ok(Self {
             store_id,
-            appenders,
+            appends,
             readers,
-            appended: watch::Sender::new(Position::START),
+            appended,
         })
     }
 }
@@ -65,19 +85,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn append(&self, request: Append) -> Result<Appended, AppendError> {
-        request.check()?;
-        let appended = append::append(&self.appenders, &self.readers, request).await?;
-        if let Outcome::Committed(events) = &appended.outcome
-            && let Some(last) = events.last()
-        {
-            // Two appends may get here in either order; the hint only ever grows.
-            self.appended.send_if_modified(|head| {
-                let grows = *head < last.position;
-                *head = (*head).max(last.position);
-                grows
-            });
-        }
-        Ok(appended)
+        self.appends.append(request).await
     }
 
     async fn outcome(&self, command: CommandId) -> Result<Option<Outcome>, ReadError> {

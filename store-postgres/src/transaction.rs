@@ -43,7 +43,7 @@ pub enum CommitError {
 impl From<tokio_postgres::Error> for CommitError {
     fn from(error: tokio_postgres::Error) -> Self {
         match Effect::of(&error) {
-            Effect::None => Self::RolledBack(error),
+            Effect::None | Effect::NoneYet => Self::RolledBack(error),
             Effect::Unknown => Self::Unknown(error),
         }
     }

@@ -1,43 +1,100 @@
 //! Negative controls: each takes one protection out of the append function, and sees the promise
 //! break that it is there for. A suite that stayed green without the protection would show nothing.
 
-use std::sync::Arc;
-
 use folio_core::store::{Append, AppendError, AppendStatus, Appended, EventStore, StreamWrite};
 use folio_core::{
-    Actor, CommandContext, CommandId, ExpectedVersion, Fingerprint, NewEvent, StreamId, Version,
+    Actor, CommandContext, CommandId, EventId, ExpectedVersion, Fingerprint, NewEvent, StreamId,
+    Version,
 };
-use folio_postgres::PostgresStore;
+use folio_postgres::{Database, PostgresStore};
 use folio_tests::postgres;
+
+const MANY: &str = "store.append_many";
+const ONE: &str = "store.append_one";
+/// Makes every command go through `store.append_one`.
+const ONE_BY_ONE: (&str, &str, &str) = (MANY, "holds := p_first IS NOT NULL", "holds := false");
 
 /// With the lock, appends on streams of their own never fail.
 #[tokio::test]
 async fn without_the_lock_two_appends_take_the_same_position() {
     let lock = "PERFORM FROM store.append_lock FOR UPDATE;";
-    let whole = store_with(lock, lock).await;
-    assert_eq!(race_on_streams_of_their_own(&whole).await, 0);
-    let without = store_with(lock, "").await;
-    assert!(race_on_streams_of_their_own(&without).await > 0);
+    assert_eq!(
+        race_on_streams_of_their_own(&database_with(&[]).await).await,
+        0
+    );
+    let without = [(MANY, lock, "")];
+    assert!(race_on_streams_of_their_own(&database_with(&without).await).await > 0);
 }
 
+/// In both forms: all of a call at once, and one by one.
 #[tokio::test]
 async fn without_the_version_check_both_writers_win() {
-    let check = "status := 'conflict';\n        RETURN;";
-    let whole = store_with(check, check).await;
-    assert_eq!(writers_at_the_same_version(&whole).await, 1);
-    let without = store_with(check, "NULL;").await;
-    assert_eq!(writers_at_the_same_version(&without).await, 2);
+    assert_eq!(writers_at_the_same_version(&[]).await, 1);
+    let together = (
+        MANY,
+        "ELSE s.expected = versions[s.first] + s.before END",
+        "ELSE true END",
+    );
+    assert_eq!(writers_at_the_same_version(&[together]).await, 2);
+
+    assert_eq!(writers_at_the_same_version(&[ONE_BY_ONE]).await, 1);
+    let conflict = (ONE, "IF stream IS NOT NULL THEN", "IF false THEN");
+    assert_eq!(
+        writers_at_the_same_version(&[ONE_BY_ONE, conflict]).await,
+        2
+    );
+}
+
+/// The number is right and the history is not: another writer's event has taken the version that an
+/// event of ours was to have.
+#[tokio::test]
+async fn without_the_event_check_a_decision_on_events_that_never_were_is_recorded() {
+    let decided_on_nothing = |changes: &'static [(&str, &str, &str)]| async move {
+        let store = store_with(changes).await;
+        store.append(event("a", "another's", "")).await.unwrap();
+        let mut request = event("a", "mine", "");
+        request.writes[0].expected = ExpectedVersion::LastEvent {
+            version: Version::new(1).unwrap(),
+            event_id: EventId::of_command(CommandId::derived(&["never recorded"]), 0),
+        };
+        store.append(request).await.is_ok()
+    };
+    assert!(!decided_on_nothing(&[]).await);
+    assert!(
+        decided_on_nothing(&[(
+            MANY,
+            "OR s.expected_event = last_events[s.first]",
+            "OR true"
+        )])
+        .await
+    );
+    assert!(!decided_on_nothing(&[ONE_BY_ONE]).await);
+    assert!(
+        decided_on_nothing(&[
+            ONE_BY_ONE,
+            (
+                ONE,
+                "coalesce(s.expected_event = last.event_id, true)",
+                "true"
+            )
+        ])
+        .await
+    );
 }
 
 /// The unique index is the second line: a repeat has no second effect even then, but the caller is
 /// told of a failure and not of its first result.
 #[tokio::test]
 async fn without_the_look_up_a_repeat_is_a_failure() {
-    let look_up = "WHERE e.command_id = p_command_id AND e.command_events IS NOT NULL;";
-    let whole = store_with(look_up, look_up).await;
-    let again = repeat(&whole).await.unwrap();
+    let again = repeat(&store_with(&[]).await).await.unwrap();
     assert_eq!(again.status, AppendStatus::AlreadyApplied);
-    let without = store_with(look_up, "WHERE false;").await;
+    let look_up = "WHERE e.command_id = p_command_id AND e.command_events IS NOT NULL;";
+    let without = store_with(&[(ONE, look_up, "WHERE false;")]).await;
+    let again = repeat(&without).await;
+    assert!(matches!(again, Err(AppendError::Failed(_))), "{again:?}");
+    assert_eq!(without.head().await.unwrap().number(), 1);
+    let look_up = "WHERE e.command_id = ANY (p_command_ids)";
+    let without = store_with(&[(MANY, look_up, "WHERE false")]).await;
     let again = repeat(&without).await;
     assert!(matches!(again, Err(AppendError::Failed(_))), "{again:?}");
     assert_eq!(without.head().await.unwrap().number(), 1);
@@ -45,41 +102,51 @@ async fn without_the_look_up_a_repeat_is_a_failure() {
 
 #[tokio::test]
 async fn without_the_fingerprint_another_request_gets_a_stranger_s_result() {
-    let fingerprint = "known_fingerprint = p_fingerprint";
-    let whole = store_with(fingerprint, fingerprint).await;
+    let whole = store_with(&[]).await;
     whole.append(event("a", "same", "one")).await.unwrap();
     let other = whole.append(event("a", "same", "other")).await;
     assert!(
         matches!(other, Err(AppendError::CommandReused { .. })),
         "{other:?}"
     );
-    let without = store_with(fingerprint, "true").await;
+    let without = store_with(&[(ONE, "known_fingerprint = p_fingerprint", "true")]).await;
     without.append(event("a", "same", "one")).await.unwrap();
     let other = without.append(event("a", "same", "other")).await.unwrap();
     assert_eq!(other.status, AppendStatus::AlreadyApplied);
 }
 
-/// A store whose append function has `fragment` replaced.
-async fn store_with(fragment: &str, replacement: &str) -> Arc<PostgresStore> {
+async fn store_with(changes: &[(&str, &str, &str)]) -> PostgresStore {
+    let database = database_with(changes).await;
+    PostgresStore::open(&database, 8).await.unwrap()
+}
+
+/// A database with a store in whose functions fragments are replaced: (function, fragment,
+/// replacement).
+async fn database_with(changes: &[(&str, &str, &str)]) -> Database {
     let database = postgres::store_database().await;
     let client = postgres::superuser(&database).await;
-    let definition: String = client
-        .query_one("SELECT pg_get_functiondef('store.append'::regproc)", &[])
-        .await
-        .unwrap()
-        .get(0);
-    assert!(definition.contains(fragment), "{definition}");
-    client
-        .batch_execute(&definition.replacen(fragment, replacement, 1))
-        .await
-        .unwrap();
-    Arc::new(PostgresStore::open(&database, 8).await.unwrap())
+    for (function, fragment, replacement) in changes {
+        let definition: String = client
+            .query_one("SELECT pg_get_functiondef($1::text::regproc)", &[function])
+            .await
+            .unwrap()
+            .get(0);
+        assert!(definition.contains(fragment), "{definition}");
+        client
+            .batch_execute(&definition.replacen(fragment, replacement, 1))
+            .await
+            .unwrap();
+    }
+    database
 }
 
 /// How many of many appends fail.
-async fn race_on_streams_of_their_own(store: &Arc<PostgresStore>) -> usize {
-    let writers = (0..8).map(|writer| {
-        let store = Arc::clone(store);
+async fn race_on_streams_of_their_own(database: &Database) -> usize {
+    let mut stores = Vec::new();
+    for _ in 0..8 {
+        stores.push(PostgresStore::open(database, 1).await.unwrap());
+    }
+    let writers = (0..8).zip(stores).map(|(writer, store)| {
         tokio::spawn(async move {
             let mut failed = 0;
             for turn in 0..50 {
@@ -97,7 +164,8 @@ async fn race_on_streams_of_their_own(store: &Arc<PostgresStore>) -> usize {
 }
 
 /// How many of two writers that expect the same version succeed, one after the other.
-async fn writers_at_the_same_version(store: &PostgresStore) -> usize {
+async fn writers_at_the_same_version(changes: &[(&str, &str, &str)]) -> usize {
+    let store = store_with(changes).await;
     let mut won = 0;
     for writer in ["one", "two"] {
         let mut request = event("a", writer, "");

@@ -117,10 +117,7 @@ async fn appending_in_a_transaction_with_one_snapshot_is_refused() {
             .await
             .unwrap();
         let error = transaction
-            .batch_execute(
-                "SELECT store.append(gen_random_uuid(), '', '', '{}', '{}', '{}', '{}', '{}', \
-                 '{}', '{}', '{}', NULL)",
-            )
+            .batch_execute(postgres::APPEND_BY_SQL)
             .await
             .unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INVALID_TRANSACTION_STATE));
@@ -137,12 +134,7 @@ async fn a_position_is_not_given_while_an_earlier_one_is_open() {
     for (round, end) in ["rollback", "commit"].into_iter().enumerate() {
         let transaction = other.transaction().await.unwrap();
         let first: i64 = transaction
-            .query_one(
-                "SELECT first_position FROM store.append(gen_random_uuid(), \
-                 decode(repeat('00', 32), 'hex'), '{}', '{t}', '{slow}', '{-1}', '{1}', \
-                 ARRAY[gen_random_uuid()], '{Slow}', '{1}', '{\"\"}', NULL)",
-                &[],
-            )
+            .query_one(postgres::APPEND_BY_SQL, &[])
             .await
             .unwrap()
             .get(0);

@@ -1,0 +1,314 @@
+//! The task that gathers requests and sends them, one batch at a time.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
+
+use folio_core::store::AppendError;
+use folio_core::{Position, StreamId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_postgres::Row;
+
+use super::AppendSettings;
+use super::batch::{Answer, Arrays, Commands, Entry, Layout, Shared, answers};
+use super::session::{Session, SessionName};
+use crate::database::Database;
+use crate::sqlstate::Effect;
+
+/// How often a statement that lost a deadlock, or could not be serialised, is sent again.
+const RESENDS: u32 = 5;
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) entry: Entry,
+    pub(super) reply: oneshot::Sender<Result<Answer, AppendError>>,
+    pub(super) queued: Instant,
+}
+
+pub(super) struct Appender {
+    database: Database,
+    settings: AppendSettings,
+    appended: watch::Sender<Position>,
+    session: Option<Session>,
+    /// The session whose last statement has an unknown outcome.
+    before: Option<SessionName>,
+}
+
+/// What became of one statement.
+enum Sent {
+    Answered(Vec<Row>, Layout),
+    /// The server refused it, and has recorded none of it.
+    Refused(Shared),
+    /// The server has recorded none of it; the same again may work.
+    Again(Shared),
+    /// There is no session, so nothing was sent.
+    NotSent(Shared),
+    /// It was sent, and there was no answer.
+    Unknown(Shared),
+}
+
+impl Appender {
+    pub(super) const fn new(
+        database: Database,
+        settings: AppendSettings,
+        appended: watch::Sender<Position>,
+    ) -> Self {
+        Self {
+            database,
+            settings,
+            appended,
+            session: None,
+            before: None,
+        }
+    }
+
+    /// Runs until every sender is gone and the queue is empty.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut backlog = VecDeque::new();
+        loop {
+            if backlog.is_empty() {
+                match requests.recv().await {
+                    Some(request) => backlog.push_back(request),
+                    None => return,
+                }
+            }
+            // What has come in while the last batch was on its way; nobody is waited for.
+            while backlog.len() < self.settings.queue {
+                match requests.try_recv() {
+                    Ok(request) => backlog.push_back(request),
+                    Err(_) => break,
+                }
+            }
+            let batch = gather(&mut backlog, &self.settings);
+            self.carry_out(batch).await;
+        }
+    }
+
+    /// Sends a batch and answers its requests. A batch that the server refuses as a whole is sent
+    /// in halves, until the request that it cannot stand is alone.
+    async fn carry_out(&mut self, batch: Vec<Request>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            // Whoever has gone before the request was sent has not asked for it to be sent.
+            part.retain(|request| !request.reply.is_closed());
+            if part.is_empty() {
+                continue;
+            }
+            for request in &part {
+                metrics::histogram!("folio_append_queue_seconds").record(request.queued.elapsed());
+            }
+            match self.resolve(&part).await {
+                Sent::Answered(rows, layout) => self.answer(part, &rows, layout),
+                Sent::Refused(_) if part.len() > 1 => {
+                    let later = part.split_off(part.len() / 2);
+                    parts.push(later);
+                    parts.push(part);
+                }
+                Sent::Refused(error) => tell(part, |_| AppendError::Failed(error.boxed())),
+                Sent::Again(error) | Sent::NotSent(error) => {
+                    tell(part, |_| AppendError::Unavailable(error.boxed()));
+                }
+                Sent::Unknown(error) => {
+                    metrics::counter!("folio_append_unknown_total").increment(count(part.len()));
+                    tell(part, |entry| AppendError::OutcomeUnknown {
+                        command: entry.append.context.id,
+                        source: error.boxed(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Sends a batch until its outcome is known, or has been unknown for too long.
+    ///
+    /// After a broken connection the batch is sent again, on a session that is opened only when the
+    /// broken one has gone. What had been recorded is found by its command id; the rest is recorded
+    /// now. So whichever it was, it has one effect.
+    async fn resolve(&mut self, part: &[Request]) -> Sent {
+        let mut resends = 0;
+        let mut unknown_since: Option<Instant> = None;
+        loop {
+            let sent = self.send(part).await;
+            match (&sent, unknown_since) {
+                (Sent::Unknown(error), _) => {
+                    let since = *unknown_since.get_or_insert_with(Instant::now);
+                    tracing::warn!(%error, requests = part.len(), "outcome of an append unknown, asking again");
+                    if since.elapsed() > self.settings.resolve {
+                        return sent;
+                    }
+                }
+                (Sent::NotSent(error), Some(since)) => {
+                    if since.elapsed() > self.settings.resolve {
+                        return Sent::Unknown(error.clone());
+                    }
+                    // The server may be restarting. It is asked again a little later.
+                    tokio::time::sleep(self.settings.resolve / 100).await;
+                }
+                (Sent::Again(_), _) if resends < RESENDS => resends += 1,
+                _ => return sent,
+            }
+        }
+    }
+
+    async fn send(&mut self, part: &[Request]) -> Sent {
+        let session = match self.session.take() {
+            Some(session) if !session.client.is_closed() => session,
+            _ => {
+                let opened =
+                    Session::open(&self.database, self.before, self.settings.resolve).await;
+                match opened {
+                    Ok(session) => session,
+                    Err(error) => return Sent::NotSent(Shared::new(error)),
+                }
+            }
+        };
+        self.before = Some(session.name);
+        let arrays = Arrays::of(part.iter().map(|request| &request.entry));
+        let started = Instant::now();
+        let answered = tokio::time::timeout(
+            self.settings.statement,
+            session
+                .client
+                .query(&session.statement, &arrays.parameters().as_sql()),
+        )
+        .await;
+        metrics::histogram!("folio_append_round_trip_seconds").record(started.elapsed());
+        metrics::histogram!("folio_append_batch_requests").record(size(part.len()));
+        match answered {
+            Ok(Ok(rows)) => {
+                // Only a session that has answered is used again.
+                self.session = Some(session);
+                self.before = None;
+                Sent::Answered(rows, arrays.into_layout())
+            }
+            Ok(Err(error)) => match Effect::of(&error) {
+                Effect::None => {
+                    self.session = Some(session);
+                    self.before = None;
+                    Sent::Refused(Shared::new(error))
+                }
+                Effect::NoneYet => {
+                    self.session = Some(session);
+                    self.before = None;
+                    Sent::Again(Shared::new(error))
+                }
+                Effect::Unknown => Sent::Unknown(Shared::new(error)),
+            },
+            Err(elapsed) => Sent::Unknown(Shared::new(elapsed)),
+        }
+    }
+
+    fn answer(&self, part: Vec<Request>, rows: &[Row], layout: Layout) {
+        let (entries, replies): (Vec<_>, Vec<_>) = part
+            .into_iter()
+            .map(|request| (request.entry, request.reply))
+            .unzip();
+        match answers(entries, layout, rows) {
+            Ok(answers) => {
+                let last = answers.iter().rev().find_map(last_position);
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    if let Err(AppendError::VersionConflict { .. }) = &answer {
+                        metrics::counter!("folio_append_conflicts_total").increment(1);
+                    }
+                    // Whoever asked may have gone.
+                    let _ = reply.send(answer);
+                }
+                if let Some(last) = last {
+                    self.appended.send_replace(last);
+                }
+            }
+            Err(error) => {
+                let error = Shared::new(error);
+                for reply in replies {
+                    let _ = reply.send(Err(AppendError::Failed(error.boxed())));
+                }
+            }
+        }
+    }
+}
+
+/// Takes the next batch out of the backlog, in the order in which the requests came.
+///
+/// When not all fit, no stream gets more than a quarter of the batch, so that a flood on one stream
+/// does not keep the others waiting. Whatever names a stream of a request that was left behind is
+/// left behind too: on each stream the order stays.
+fn gather(backlog: &mut VecDeque<Request>, settings: &AppendSettings) -> Vec<Request> {
+    let share = if backlog.len() > settings.batch {
+        settings.batch.div_ceil(4)
+    } else {
+        usize::MAX
+    };
+    let mut batch: Vec<Request> = Vec::with_capacity(backlog.len().min(settings.batch));
+    let mut commands = Commands::default();
+    let mut bytes = 0_usize;
+    let mut shares = std::collections::HashMap::<StreamId, usize>::new();
+    let mut behind = HashSet::<StreamId>::new();
+    let mut left = VecDeque::new();
+    while let Some(request) = backlog.pop_front() {
+        let append = &request.entry.append;
+        let size = append
+            .writes
+            .iter()
+            .flat_map(|write| &write.events)
+            .fold(0_usize, |sum, event| {
+                sum.saturating_add(event.payload.len())
+            });
+        let is_full = batch.len() >= settings.batch
+            || (!batch.is_empty() && bytes.saturating_add(size) > settings.batch_bytes);
+        if is_full {
+            backlog.push_front(request);
+            break;
+        }
+        let waits = share < usize::MAX
+            && append.writes.iter().any(|write| {
+                behind.contains(&write.stream)
+                    || shares
+                        .get(&write.stream)
+                        .is_some_and(|taken| *taken >= share)
+            });
+        // A repeat within the batch waits, to find the first one's outcome on record.
+        if waits || !commands.admit(append.context.id) {
+            behind.extend(append.writes.iter().map(|write| write.stream.clone()));
+            left.push_back(request);
+            continue;
+        }
+        if share < usize::MAX {
+            for write in &append.writes {
+                let taken = shares.entry(write.stream.clone()).or_default();
+                *taken = taken.saturating_add(1);
+            }
+        }
+        bytes = bytes.saturating_add(size);
+        batch.push(request);
+    }
+    // Those left behind came before what was not looked at.
+    while let Some(request) = left.pop_back() {
+        backlog.push_front(request);
+    }
+    batch
+}
+
+fn tell(part: Vec<Request>, error: impl Fn(&Entry) -> AppendError) {
+    for request in part {
+        let error = error(&request.entry);
+        let _ = request.reply.send(Err(error));
+    }
+}
+
+fn last_position(answer: &Result<Answer, AppendError>) -> Option<Position> {
+    match answer {
+        Ok(Answer::Executed(folio_core::store::Outcome::Committed(events))) => {
+            events.last().map(|event| event.position)
+        }
+        _ => None,
+    }
+}
+
+fn count(requests: usize) -> u64 {
+    u64::try_from(requests).unwrap_or(u64::MAX)
+}
+
+/// A size for a histogram, which has floats.
+fn size(requests: usize) -> f64 {
+    f64::from(u32::try_from(requests).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,121 @@
+//! Appending: requests queue for the one appender of this store and process.
+//!
+//! The appender sends what waits as one statement, and gathers the next batch while that one is on
+//! its way. Alone, a request is sent at once; under load the cost of the commit is shared. Each
+//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement.
+
+mod appender;
+mod batch;
+mod session;
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use folio_core::Position;
+use folio_core::store::{Append, AppendError, AppendStatus, Appended, InvalidAppend, Outcome};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::appender::{Appender, Request};
+use self::batch::{Answer, Entry};
+use crate::database::Database;
+use crate::read;
+use crate::sqlstate::boxed;
+
+/// How a store's appender gathers and waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendSettings {
+    /// How many requests may wait. Further callers wait for a place, in the order they came.
+    pub queue: usize,
+    /// Most requests in one statement.
+    pub batch: usize,
+    /// Most bytes of payload in one statement; a request that is larger is sent alone.
+    pub batch_bytes: usize,
+    /// How long one statement may take before its outcome counts as unknown.
+    pub statement: Duration,
+    /// How long an unknown outcome is looked into before the caller is told that it is unknown.
+    pub resolve: Duration,
+}
+
+impl Default for AppendSettings {
+    fn default() -> Self {
+        Self {
+            queue: 4_096,
+            batch: 1_024,
+            batch_bytes: 4 << 20,
+            statement: Duration::from_secs(30),
+            resolve: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The way to the appender. It works until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Appends {
+    queue: mpsc::Sender<Request>,
+    readers: Pool,
+}
+
+impl Appends {
+    /// Starts the appender of `database`. It reports in `appended` how far the store has come.
+    pub(crate) fn start(
+        database: Database,
+        readers: Pool,
+        settings: AppendSettings,
+        appended: watch::Sender<Position>,
+    ) -> Self {
+        let (queue, requests) = mpsc::channel(settings.queue.max(1));
+        tokio::spawn(Appender::new(database, settings, appended).run(requests));
+        Self { queue, readers }
+    }
+
+    pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.check()?;
+        check_text(&append)?;
+        let metadata = serde_json::to_vec(&append.context.metadata())
+            .map_err(|error| AppendError::Failed(boxed(error)))?;
+        let command = append.context.id;
+        let (reply, answer) = oneshot::channel();
+        let request = Request {
+            entry: Entry { append, metadata },
+            reply,
+            queued: Instant::now(),
+        };
+        // The appender ends with the runtime that it was started on.
+        let gone = || "the store's appender has ended";
+        self.queue
+            .send(request)
+            .await
+            .map_err(|_| AppendError::Unavailable(gone().into()))?;
+        let answer = answer.await.map_err(|_| AppendError::OutcomeUnknown {
+            command,
+            source: gone().into(),
+        })??;
+        let (status, outcome) = match answer {
+            Answer::Executed(outcome) => (AppendStatus::Executed, outcome),
+            Answer::RefusedBefore(refusal) => {
+                (AppendStatus::AlreadyApplied, Outcome::Refused(refusal))
+            }
+            Answer::OnRecord {
+                first_position,
+                event_count,
+            } => {
+                let outcome = read::recorded_outcome(&self.readers, first_position, event_count)
+                    .await
+                    .map_err(|error| AppendError::Failed(boxed(error)))?;
+                (AppendStatus::AlreadyApplied, outcome)
+            }
+        };
+        Ok(Appended { status, outcome })
+    }
+}
+
+/// PostgreSQL's text holds no NUL, and a statement with one would fail for its whole batch.
+fn check_text(append: &Append) -> Result<(), InvalidAppend> {
+    let mut events = append.writes.iter().flat_map(|write| &write.events);
+    match events.find(|event| event.event_type.contains('\0')) {
+        Some(event) => Err(InvalidAppend::EventType {
+            event_type: event.event_type.clone(),
+        }),
+        None => Ok(()),
+    }
+}
