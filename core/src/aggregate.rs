@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::{DecodeError, Event, RecordedEvent};
+use crate::snapshot::Snapshots;
 
 /// A consistency boundary with its own stream of events.
 ///
@@ -47,6 +48,20 @@ pub trait Aggregate: Sized + Clone + Send + Sync + 'static {
     /// Folds one event into the state.
     #[must_use]
     fn evolve(state: Option<Self>, event: &Self::Event) -> Option<Self>;
+
+    /// How states are kept to shorten loading. Without snapshots, which is the default, a state is
+    /// always folded from the first event.
+    #[must_use]
+    fn snapshots() -> Option<Snapshots<Self>> {
+        None
+    }
+
+    /// About how many bytes of memory this state takes, for the bound of a cache. A state that owns
+    /// more than itself, such as a list, should count that too.
+    #[must_use]
+    fn weight(&self) -> usize {
+        std::mem::size_of::<Self>()
+    }
 }
 
 /// Folds recorded events into the state that they lead to, starting from `state`.
@@ -59,7 +74,9 @@ pub fn replay<'a, A: Aggregate>(
     events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<A>, DecodeError> {
     events.into_iter().try_fold(state, |state, recorded| {
-        let event = recorded.decode::<A::Event>()?;
-        Ok(A::evolve(state, &event))
+        let events = recorded.decode::<A::Event>()?;
+        Ok(events
+            .into_iter()
+            .fold(state, |state, event| A::evolve(state, &event)))
     })
 }

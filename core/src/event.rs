@@ -16,6 +16,7 @@ use crate::command::{Actor, Cause};
 use crate::id::{CausationId, CommandId, CorrelationId, EventId};
 use crate::stream::{Position, StreamId, Version};
 use crate::time::Timestamp;
+use crate::variant::Variant;
 
 /// An event type: an enum with one variant for each thing that can have happened.
 ///
@@ -28,6 +29,113 @@ pub trait Event:
     fn schema_version(event_type: &str) -> u16 {
         let _ = event_type;
         1
+    }
+
+    /// Brings an event that was written in an older shape to today's.
+    ///
+    /// It is asked for every stored event, before anything else, on every path that reads. Old
+    /// shapes are ordinary serde types that are turned straight into today's events: into one, into
+    /// several where one event has become many, or into none where it is retired.
+    ///
+    /// ```
+    /// use folio_core::event::{Event, StoredEvent, Upcast};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    /// enum Booking {
+    ///     Booked { cents: i64 },
+    ///     FeeCharged { cents: i64 },
+    /// }
+    /// impl Event for Booking {
+    ///     fn schema_version(event_type: &str) -> u16 {
+    ///         if event_type == "Booked" { 2 } else { 1 }
+    ///     }
+    ///     fn upcast(stored: &StoredEvent<'_>) -> Result<Upcast<Self>, serde_json::Error> {
+    ///         #[derive(Deserialize)]
+    ///         struct Booked1 { cents: i64, fee: i64 }
+    ///         Ok(match (stored.event_type, stored.schema_version) {
+    ///             ("Booked", 1) => {
+    ///                 let old: Booked1 = stored.payload()?;
+    ///                 Upcast::Became(vec![
+    ///                     Self::Booked { cents: old.cents },
+    ///                     Self::FeeCharged { cents: old.fee },
+    ///                 ])
+    ///             }
+    ///             ("Noted", _) => Upcast::Became(Vec::new()),
+    ///             _ => Upcast::Current,
+    ///         })
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What the JSON decoder said about the old shape.
+    fn upcast(stored: &StoredEvent<'_>) -> Result<Upcast<Self>, serde_json::Error> {
+        let _ = stored;
+        Ok(Upcast::Current)
+    }
+}
+
+/// What is stored of an event, as an upcaster sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredEvent<'a> {
+    /// The type it was written as.
+    pub event_type: &'a str,
+    /// The version of the shape that it was written in.
+    pub schema_version: u16,
+    payload: &'a [u8],
+}
+
+impl<'a> StoredEvent<'a> {
+    /// Its payload, in the shape `T`.
+    ///
+    /// # Errors
+    ///
+    /// When the payload has another shape.
+    pub fn payload<T: Deserialize<'a>>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.payload)
+    }
+}
+
+/// What an upcaster makes of a stored event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upcast<E> {
+    /// It is in today's shape already.
+    Current,
+    /// It stands for these events of today, maybe none.
+    Became(Vec<E>),
+}
+
+/// The events that one stored event stands for: nearly always one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded<E> {
+    /// One, as it was written.
+    One(E),
+    /// Those that an upcaster made of it, maybe none.
+    Upcast(Vec<E>),
+}
+
+impl<E> Decoded<E> {
+    /// The events, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[E] {
+        match self {
+            Self::One(event) => std::slice::from_ref(event),
+            Self::Upcast(events) => events,
+        }
+    }
+}
+
+impl<E> IntoIterator for Decoded<E> {
+    type Item = E;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<E>, std::vec::IntoIter<E>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let (one, many) = match self {
+            Self::One(event) => (Some(event), Vec::new()),
+            Self::Upcast(events) => (None, events),
+        };
+        one.into_iter().chain(many)
     }
 }
 
@@ -108,21 +216,31 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    /// Decodes the payload.
+    /// Decodes the payload into the events of today that it stands for; see [`Event::upcast`].
     ///
     /// # Errors
     ///
-    /// [`DecodeError`], which names the event, when the type is not one of `E`'s variants or the
-    /// payload is not what that variant holds.
-    pub fn decode<E: Event>(&self) -> Result<E, DecodeError> {
-        let mut tagged = Vec::with_capacity(self.payload.len() + self.event_type.len() + 8);
-        tagged.push(b'{');
-        serde_json::to_writer(&mut tagged, &self.event_type)
-            .map_err(|source| self.decode_error(source))?;
-        tagged.push(b':');
-        tagged.extend_from_slice(&self.payload);
-        tagged.push(b'}');
-        serde_json::from_slice(&tagged).map_err(|source| self.decode_error(source))
+    /// [`DecodeError`], which names the event, when its type is not one of `E`'s variants, the
+    /// payload is not what that variant holds, or it was written in another shape than today's and
+    /// no upcaster takes it. Nothing is ever skipped.
+    pub fn decode<E: Event>(&self) -> Result<Decoded<E>, DecodeError> {
+        let stored = StoredEvent {
+            event_type: &self.event_type,
+            schema_version: self.schema_version,
+            payload: &self.payload,
+        };
+        let upcast = E::upcast(&stored).map_err(|source| self.decode_error(source.into()))?;
+        if let Upcast::Became(events) = upcast {
+            return Ok(Decoded::Upcast(events));
+        }
+        let today = E::schema_version(&self.event_type);
+        if self.schema_version != today {
+            return Err(self.decode_error(DecodeCause::Schema { today }));
+        }
+        let variant = Variant::new(&self.event_type, &self.payload);
+        E::deserialize(variant)
+            .map(Decoded::One)
+            .map_err(|source| self.decode_error(source.into()))
     }
 
     /// Decodes the metadata.
@@ -131,10 +249,10 @@ impl RecordedEvent {
     ///
     /// [`DecodeError`], which names the event.
     pub fn decode_metadata(&self) -> Result<Metadata, DecodeError> {
-        serde_json::from_slice(&self.metadata).map_err(|source| self.decode_error(source))
+        serde_json::from_slice(&self.metadata).map_err(|source| self.decode_error(source.into()))
     }
 
-    fn decode_error(&self, source: serde_json::Error) -> DecodeError {
+    fn decode_error(&self, source: DecodeCause) -> DecodeError {
         DecodeError {
             position: self.position,
             stream: self.stream.clone(),
@@ -162,8 +280,23 @@ pub struct DecodeError {
     pub event_type: String,
     /// The version of its shape as stored.
     pub schema_version: u16,
+    /// What is wrong with it.
+    pub source: DecodeCause,
+}
+
+/// Why a stored event could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DecodeCause {
     /// What the JSON decoder said.
-    pub source: serde_json::Error,
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It is in an older shape, or in a newer one than this program knows.
+    #[error("it is not in today's shape, {today}, and no upcaster takes it")]
+    Schema {
+        /// The version of the shape in which its type is written today.
+        today: u16,
+    },
 }
 
 /// What every event tells about the command behind it, beside the payload.
@@ -219,7 +352,8 @@ mod tests {
             Sample::Closed,
         ] {
             let new = NewEvent::encode(&event).unwrap();
-            assert_eq!(recorded(new).decode::<Sample>().unwrap(), event);
+            let decoded = recorded(new).decode::<Sample>().unwrap();
+            assert_eq!(decoded.as_slice(), [event]);
         }
     }
 
@@ -243,6 +377,74 @@ mod tests {
             error.contains("position 7") && error.contains("Exploded"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn bytes_after_the_payload_are_refused() {
+        let mut event = recorded(NewEvent::encode(&Sample::Closed).unwrap());
+        event.payload = b"null null".to_vec();
+        assert!(event.decode::<Sample>().is_err());
+        event.payload = b"7".to_vec();
+        assert!(event.decode::<Sample>().is_err());
+    }
+
+    /// `Opened` was `Started` once, and held a list of names; `Paused` is retired.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    enum Evolved {
+        Opened { name: String },
+    }
+
+    impl Event for Evolved {
+        fn schema_version(_: &str) -> u16 {
+            2
+        }
+
+        fn upcast(stored: &StoredEvent<'_>) -> Result<Upcast<Self>, serde_json::Error> {
+            Ok(match (stored.event_type, stored.schema_version) {
+                ("Started", 1) => Upcast::Became(
+                    stored
+                        .payload::<Vec<String>>()?
+                        .into_iter()
+                        .map(|name| Self::Opened { name })
+                        .collect(),
+                ),
+                ("Paused", _) => Upcast::Became(Vec::new()),
+                _ => Upcast::Current,
+            })
+        }
+    }
+
+    fn stored(event_type: &str, schema_version: u16, payload: &str) -> RecordedEvent {
+        recorded(NewEvent {
+            event_type: event_type.to_owned(),
+            schema_version,
+            payload: payload.as_bytes().to_vec(),
+        })
+    }
+
+    #[test]
+    fn an_old_event_becomes_one_several_or_none_of_today() {
+        let decode = |event: RecordedEvent| event.decode::<Evolved>().unwrap();
+        let opened = |name: &str| Evolved::Opened {
+            name: name.to_owned(),
+        };
+        let two = decode(stored("Started", 1, r#"["a","b"]"#));
+        assert_eq!(two.as_slice(), [opened("a"), opened("b")]);
+        assert_eq!(decode(stored("Paused", 1, "null")).into_iter().count(), 0);
+        let current = decode(stored("Opened", 2, r#"{"name":"a"}"#));
+        assert_eq!(current.into_iter().collect::<Vec<_>>(), [opened("a")]);
+    }
+
+    #[test]
+    fn an_event_without_an_upcaster_is_an_error_and_not_a_guess() {
+        for schema in [1, 3] {
+            let error = stored("Opened", schema, r#"{"name":"a"}"#)
+                .decode::<Evolved>()
+                .unwrap_err();
+            assert!(matches!(error.source, DecodeCause::Schema { today: 2 }));
+        }
+        let error = stored("Started", 1, "7").decode::<Evolved>().unwrap_err();
+        assert!(matches!(error.source, DecodeCause::Json(_)), "{error:?}");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::command::Fingerprint;
 use crate::event::RecordedEvent;
+use crate::filter::{Filter, Page};
 use crate::id::{CommandId, EventId, StoreId};
+use crate::snapshot::Snapshot;
 use crate::store::{Append, AppendError, AppendStatus, Appended, EventStore, Outcome, ReadError};
 use crate::stream::{BatchSize, Position, StreamId, Version};
 use crate::time::Timestamp;
@@ -31,6 +33,7 @@ struct Records {
     /// For each stream the indices of its events; version n stands at n - 1.
     streams: BTreeMap<StreamId, Vec<usize>>,
     commands: BTreeMap<CommandId, (Fingerprint, Outcome)>,
+    snapshots: BTreeMap<(StreamId, u16), Snapshot>,
 }
 
 impl InMemoryStore {
@@ -168,8 +171,46 @@ impl EventStore for InMemoryStore {
             .collect())
     }
 
+    async fn read_filtered(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Page, ReadError> {
+        let records = self.records();
+        let events: Vec<_> = records
+            .events
+            .iter()
+            .skip(count(after.number()))
+            .filter(|event| filter.admits(event))
+            .take(count(limit.events()))
+            .cloned()
+            .collect();
+        let is_full = count(limit.events()) == events.len();
+        let through = match events.last() {
+            Some(last) if is_full => last.position,
+            _ => records.head().max(after),
+        };
+        Ok(Page { events, through })
+    }
+
     async fn head(&self) -> Result<Position, ReadError> {
         Ok(self.records().head())
+    }
+
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        state_version: u16,
+    ) -> Result<Option<Snapshot>, ReadError> {
+        let key = (stream.clone(), state_version);
+        Ok(self.records().snapshots.get(&key).cloned())
+    }
+
+    async fn keep_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), ReadError> {
+        let key = (stream.clone(), snapshot.state_version);
+        self.records().snapshots.insert(key, snapshot);
+        Ok(())
     }
 
     fn appended(&self) -> watch::Receiver<Position> {

@@ -7,7 +7,9 @@ use tokio::sync::watch;
 
 use crate::command::{CommandContext, Fingerprint};
 use crate::event::{NewEvent, RecordedEvent};
+use crate::filter::{Filter, Page};
 use crate::id::{CommandId, StoreId};
+use crate::snapshot::Snapshot;
 use crate::stream::{BatchSize, ExpectedVersion, Position, StreamId, Version};
 
 /// A boxed error of whatever lies beneath a store.
@@ -74,12 +76,53 @@ pub trait EventStore: Send + Sync + 'static {
         limit: BatchSize,
     ) -> Result<Vec<RecordedEvent>, ReadError>;
 
+    /// The events with positions above `after` that `filter` admits, ascending, at most `limit`.
+    ///
+    /// [`Page::through`] says how far was looked, so that a reader moves on past what it does not
+    /// want. A page without events that was looked through no further than `after` is the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn read_filtered(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Page, ReadError>;
+
     /// The position of the last event, [`Position::START`] when there is none.
     ///
     /// # Errors
     ///
     /// [`ReadError`].
     async fn head(&self) -> Result<Position, ReadError>;
+
+    /// The latest snapshot of a stream with this version of the state's shape.
+    ///
+    /// A store may keep none.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; loading without a snapshot is always possible.
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        state_version: u16,
+    ) -> Result<Option<Snapshot>, ReadError> {
+        let _ = (stream, state_version);
+        Ok(None)
+    }
+
+    /// Keeps a snapshot in place of an older one of the same shape, or does not.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; it is safe to ignore.
+    async fn keep_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), ReadError> {
+        let _ = (stream, snapshot);
+        Ok(())
+    }
 
     /// A hint of the latest position that this process has appended, to wake readers with.
     ///
@@ -118,8 +161,29 @@ impl<S: EventStore + ?Sized> EventStore for std::sync::Arc<S> {
         (**self).read_all(after, limit).await
     }
 
+    async fn read_filtered(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Page, ReadError> {
+        (**self).read_filtered(filter, after, limit).await
+    }
+
     async fn head(&self) -> Result<Position, ReadError> {
         (**self).head().await
+    }
+
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        state_version: u16,
+    ) -> Result<Option<Snapshot>, ReadError> {
+        (**self).snapshot(stream, state_version).await
+    }
+
+    async fn keep_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), ReadError> {
+        (**self).keep_snapshot(stream, snapshot).await
     }
 
     fn appended(&self) -> watch::Receiver<Position> {

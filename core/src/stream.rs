@@ -113,7 +113,9 @@ pub enum InvalidStreamId {
 }
 
 /// How many events a stream has, and the number of its last one: 1, 2, 3 … without gaps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Version(i64);
 
@@ -249,6 +251,9 @@ impl fmt::Display for ExpectedVersion {
 pub struct BatchSize(NonZeroU16);
 
 impl BatchSize {
+    /// One event.
+    pub const ONE: Self = Self(NonZeroU16::MIN);
+
     /// A batch of at most `events` events; none when it is 0.
     #[must_use]
     pub const fn new(events: u16) -> Option<Self> {

@@ -9,7 +9,7 @@ use folio_postgres::{
     provision,
 };
 use folio_projections::{Progress, Runner, RunnerError, Settings};
-use folio_runtime::{Executor, Retries};
+use folio_runtime::Executor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -157,7 +157,7 @@ impl AccountsService {
         let (stop, stopped) = watch::channel(false);
         let projection = tokio::spawn(runner.run(stopped));
         let ledger = Ledger {
-            executor: Executor::new(store, Retries::default()),
+            executor: Executor::new(store),
             queries: BalancesQueries::new(readers),
             progress,
             metrics,

@@ -4,7 +4,7 @@
 //!
 //! * [`Projector`]: what an app writes; turns events into rows.
 //! * [`Runner`]: feeds a projector from a store, batch by batch, first to catch up, then live.
-//! * [`Checkpoint`]: how far a projection has come, and in which store.
+//! * [`Checkpoint`](folio_core::Checkpoint): how far a projection has come, and in which store.
 //! * [`Progress`]: a runner's checkpoint as others see it: to wait for, to measure lag with.
 //! * [`migrations`]: the table of checkpoints.
 
@@ -14,7 +14,7 @@ mod progress;
 mod projector;
 mod runner;
 
-pub use checkpoint::{Checkpoint, CheckpointError};
+pub use checkpoint::{CheckpointError, read_checkpoint};
 pub use lag::Lag;
 pub use progress::{NotReached, Progress, Status};
 pub use projector::{ProjectionName, Projector, ProjectorError};

@@ -6,8 +6,8 @@ use folio_core::{Position, StoreId};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::checkpoint::Checkpoint;
 use crate::projector::ProjectionName;
+use folio_core::Checkpoint;
 
 /// How a runner fares.
 #[derive(Debug, Clone, PartialEq, Eq)]

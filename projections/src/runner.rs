@@ -3,14 +3,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use folio_core::store::{EventStore, ReadError};
-use folio_core::{BatchSize, RecordedEvent, error_chain};
-use folio_postgres::{CommitError, commit};
+use folio_core::{BatchSize, Checkpoint, HistoryError, RecordedEvent, error_chain};
+use folio_postgres::{CommitError, Pool, commit};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{CheckpointError, advance, lock, read_or_start};
 use crate::progress::{Progress, Report, Status, channel};
 use crate::projector::{Projector, ProjectorError};
 
@@ -108,10 +107,9 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
     /// `failures` goes back to 0 with every read that works.
     async fn follow_until_failure(&self, failures: &mut u32) -> Result<Infallible, RunnerError> {
         let mut appended = self.store.appended();
-        let client = self.models.get().await.map_err(RunnerError::Pool)?;
-        let mut checkpoint =
-            Checkpoint::read_or_start(&client, self.projector.name(), self.store.store_id())
-                .await?;
+        let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
+        let mut checkpoint = read_or_start(&***client, self.projector.name(), &self.store).await?;
+        client.finished();
         drop(client);
         self.report.at(checkpoint);
         loop {
@@ -148,12 +146,12 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
         let name = self.projector.name();
         let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
         let transaction = client.transaction().await.map_err(CheckpointError::from)?;
-        checkpoint.lock(&transaction, name).await?;
+        lock(&transaction, name, checkpoint).await?;
         self.projector.handle(events, &transaction).await?;
-        let checkpoint = checkpoint
-            .advance(&transaction, name, last.position)
-            .await?;
+        let checkpoint = checkpoint.after(last);
+        advance(&transaction, name, checkpoint).await?;
         commit(transaction).await?;
+        client.finished();
         metrics::counter!("folio_projection_events_total", "projection" => name.name)
             .increment(u64::try_from(events.len()).unwrap_or(u64::MAX));
         Ok(checkpoint)
@@ -191,7 +189,11 @@ impl RunnerError {
             Self::Checkpoint(error) => match error {
                 CheckpointError::Database(error) => is_transient(error),
                 CheckpointError::Moved { .. } => true,
-                CheckpointError::OtherStore { .. } | CheckpointError::Vanished { .. } => false,
+                CheckpointError::History {
+                    source: HistoryError::Read(error),
+                    ..
+                } => !matches!(error, ReadError::Corrupt { .. }),
+                CheckpointError::History { .. } | CheckpointError::Vanished { .. } => false,
             },
             Self::Projector(error) => match error {
                 ProjectorError::Database(error) => is_transient(error),

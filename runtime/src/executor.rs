@@ -1,17 +1,26 @@
-//! Load, decide, append; on a conflict load again and decide again, within a budget.
+//! Carries out commands: decides on the states in memory, appends, and on a conflict loads and decides
+//! again, within a budget.
+//!
+//! A state in memory is what the store has and what is on its way there. So many commands on one
+//! aggregate are decided one after another without waiting for each other's commit, and their
+//! appends travel together. What makes that right is the condition on every append: the stream's
+//! last event must be the one that was decided on, by its id. Where it is not, nothing is recorded.
 
-use std::fmt::Debug;
+use std::sync::Arc;
 
-use folio_core::event::{DecodeError, EncodeError};
-use folio_core::store::{
-    Append, AppendError, AppendStatus, EventStore, Outcome, ReadError, StreamWrite,
-};
+use folio_core::joint::{Caused, JointCommand, Participant, States};
+use folio_core::store::{AppendError, AppendStatus, EventStore, Outcome};
 use folio_core::stream::InvalidStreamId;
 use folio_core::{
-    Aggregate, BatchSize, CommandContext, CommandId, ExpectedVersion, Fingerprint, NewEvent,
-    Position, RecordedEvent, StreamId, Version, replay,
+    Aggregate, BatchSize, CommandContext, EventHash, Fingerprint, Position, RecordedEvent,
+    Snapshot, StreamId, Version,
 };
-use thiserror::Error;
+use serde::de::DeserializeOwned;
+
+use crate::attempt::{Attempt, Decision, Done};
+use crate::cache::{Current, Key, StateCache};
+use crate::error::ExecuteError;
+use crate::reply::{JointReply, JointVerdict, Reply, Verdict};
 
 /// How often a command is decided again after a conflict before its caller is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,54 +33,50 @@ impl Default for Retries {
     }
 }
 
-/// Carries out commands against a store.
+/// How much memory the states of aggregates may take, in bytes, by what the aggregates tell of their
+/// [weight](Aggregate::weight). With 0 every command loads what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheBytes(pub usize);
+
+impl Default for CacheBytes {
+    /// 256 MiB: about half a million small accounts.
+    fn default() -> Self {
+        Self(256 << 20)
+    }
+}
+
+/// Carries out commands against a store. Its clones share one cache of states.
 #[derive(Debug, Clone)]
 pub struct Executor<S> {
     store: S,
     retries: Retries,
-}
-
-/// A command's outcome, with what it left behind.
-#[derive(Debug, Clone)]
-pub struct Reply<A: Aggregate> {
-    /// Whether this call carried it out or an earlier one had.
-    pub executed: Executed,
-    /// Accepted or refused.
-    pub verdict: Verdict<A>,
-}
-
-/// Whether a call carried a command out, or found that it had been.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Executed {
-    /// This call did.
-    Now,
-    /// An earlier one had; this call changed nothing and answers what that one was answered.
-    Before,
-}
-
-/// What became of a command.
-#[derive(Debug, Clone)]
-pub enum Verdict<A: Aggregate> {
-    /// It was accepted.
-    Accepted {
-        /// The events it caused, maybe none.
-        events: Vec<RecordedEvent>,
-        /// The aggregate's state right after them, whatever has happened since.
-        state: Option<A>,
-        /// The stream's version right after them.
-        version: Version,
-        /// The position of its last event. With no event, a position up to which all is decided.
-        position: Position,
-    },
-    /// It was refused.
-    Refused(A::Refusal),
+    cache: Arc<StateCache>,
 }
 
 impl<S: EventStore> Executor<S> {
     /// An executor on `store`.
     #[must_use]
-    pub const fn new(store: S, retries: Retries) -> Self {
-        Self { store, retries }
+    pub fn new(store: S) -> Self {
+        Self {
+            store,
+            retries: Retries::default(),
+            cache: Arc::new(StateCache::new(CacheBytes::default().0)),
+        }
+    }
+
+    /// With another budget of retries.
+    #[must_use]
+    pub fn with_retries(self, retries: Retries) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// With another bound on the states in memory, and none in it yet.
+    #[must_use]
+    pub fn with_cache(self, bytes: CacheBytes) -> Self {
+        Self {
+            cache: Arc::new(StateCache::new(bytes.0)),
+            ..self
+        }
     }
 
     /// The store it writes to.
@@ -80,11 +85,17 @@ impl<S: EventStore> Executor<S> {
         &self.store
     }
 
+    /// How many bytes the states in memory take now, by what the aggregates tell.
+    #[must_use]
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// Carries out `command` on the aggregate `A` named `id`.
     ///
     /// A command whose id is on record is answered from the record, refusals included. A refusal,
     /// and a decision of no events, is recorded under the condition that the stream is still as it
-    /// was read: what is answered was true of the latest state, not of a stale one.
+    /// was decided on: what is answered was true of the latest state, not of a stale one.
     ///
     /// # Errors
     ///
@@ -100,42 +111,83 @@ impl<S: EventStore> Executor<S> {
         command: A::Command,
         context: CommandContext,
     ) -> Result<Reply<A>, ExecuteError> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
-        let fingerprint = fingerprint::<A>(id, &command)?;
-        let mut conflict = None;
-        for _ in 0..=self.retries.0 {
-            let loaded = self.load::<A>(&stream).await?;
-            let request = decide(
-                &stream,
-                &loaded,
-                command.clone(),
-                context.clone(),
-                fingerprint,
-            )?;
-            match self.store.append(request).await {
-                Ok(appended) => {
-                    let executed = match appended.status {
-                        AppendStatus::Executed => Executed::Now,
-                        AppendStatus::AlreadyApplied => Executed::Before,
-                    };
-                    let verdict = self
-                        .verdict(executed, &stream, loaded, appended.outcome)
-                        .await?;
-                    return Ok(Reply { executed, verdict });
-                }
-                Err(AppendError::VersionConflict { actual, .. }) => {
-                    metrics::counter!("folio_command_conflicts_total", "category" => A::CATEGORY)
-                        .increment(1);
-                    tracing::debug!(%stream, %actual, "decided on an old version, deciding again");
-                    conflict = Some(actual);
-                }
-                Err(error) => return Err(error.into()),
+        let participants = [Participant::read::<A>(id)];
+        let asked = serde_json::to_vec(&command).map_err(ExecuteError::Command)?;
+        let fingerprint =
+            Fingerprint::of(&[A::CATEGORY.as_bytes(), id.as_bytes(), asked.as_slice()]);
+        let decide = |states: &States<'_>| match A::decide(states.of::<A>(id), command.clone()) {
+            Ok(events) => Ok(Ok(events
+                .into_iter()
+                .map(|event| Caused::on::<A>(id, event))
+                .collect())),
+            Err(refusal) => serde_json::to_vec(&refusal)
+                .map(Err)
+                .map_err(ExecuteError::Refusal),
+        };
+        let done = self
+            .carry_out(&participants, &context, fingerprint, decide)
+            .await?;
+        let status = done.appended.status;
+        let (events, position) = match self.accepted(done.appended.outcome).await? {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                let verdict = Verdict::Refused(read_refusal(&refusal)?);
+                return Ok(Reply { status, verdict });
             }
-        }
-        Err(ExecuteError::Contended {
-            stream,
-            retries: self.retries.0,
-            version: conflict.unwrap_or(Version::NONE),
+        };
+        let (state, version) = match (status, events.last(), done.after.first()) {
+            // The stream may have moved on; the answer is the state as it was then.
+            (AppendStatus::AlreadyApplied, Some(last), _) => {
+                let until = last.version;
+                self.replay_until::<A>(id, |event| event.version <= until)
+                    .await?
+            }
+            (_, _, Some(current)) => (current.state.of::<A>().cloned(), current.version),
+            (_, _, None) => (None, Version::NONE),
+        };
+        let verdict = Verdict::Accepted {
+            events,
+            state,
+            version,
+            position,
+        };
+        Ok(Reply { status, verdict })
+    }
+
+    /// Carries out a command that is decided on several aggregates: all of its events are recorded
+    /// or none, and only if none of the aggregates that it read has moved on.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`]. A refusal is no error but a [`JointVerdict`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`execute`](Self::execute).
+    pub async fn execute_jointly<C: JointCommand>(
+        &self,
+        command: &C,
+        context: CommandContext,
+    ) -> Result<JointReply<C::Refusal>, ExecuteError> {
+        let participants = command.participants();
+        let asked = serde_json::to_vec(command).map_err(ExecuteError::Command)?;
+        let fingerprint = Fingerprint::of(&[C::NAME.as_bytes(), asked.as_slice()]);
+        let decide = |states: &States<'_>| match command.decide(states) {
+            Ok(caused) => Ok(Ok(caused)),
+            Err(refusal) => serde_json::to_vec(&refusal)
+                .map(Err)
+                .map_err(ExecuteError::Refusal),
+        };
+        let done = self
+            .carry_out(&participants, &context, fingerprint, decide)
+            .await?;
+        let verdict = match self.accepted(done.appended.outcome).await? {
+            Ok((events, position)) => JointVerdict::Accepted { events, position },
+            Err(refusal) => JointVerdict::Refused(read_refusal(&refusal)?),
+        };
+        Ok(JointReply {
+            status: done.appended.status,
+            verdict,
         })
     }
 
@@ -150,215 +202,216 @@ impl<S: EventStore> Executor<S> {
         id: &str,
         until: impl Fn(&RecordedEvent) -> bool,
     ) -> Result<(Option<A>, Version), ExecuteError> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
-        self.replay_stream::<A>(&stream, until)
-            .await
-            .map(|loaded| (loaded.state, loaded.version))
+        let participant = Participant::read::<A>(id);
+        let stream = participant.stream()?;
+        let current = self
+            .replay(&participant, &stream, Current::default(), until)
+            .await?;
+        Ok((current.state.of::<A>().cloned(), current.version))
     }
 
-    async fn load<A: Aggregate>(&self, stream: &StreamId) -> Result<Loaded<A>, ExecuteError> {
-        self.replay_stream(stream, |_| true).await
+    pub(crate) fn cache(&self) -> &StateCache {
+        &self.cache
     }
 
-    async fn replay_stream<A: Aggregate>(
+    /// Decides and appends until there is an outcome.
+    async fn carry_out(
         &self,
-        stream: &StreamId,
-        until: impl Fn(&RecordedEvent) -> bool,
-    ) -> Result<Loaded<A>, ExecuteError> {
-        let page = BatchSize::default();
-        let mut loaded = Loaded {
-            state: None,
-            version: Version::NONE,
-        };
+        participants: &[Participant],
+        context: &CommandContext,
+        fingerprint: Fingerprint,
+        decide: impl Fn(&States<'_>) -> Result<Decision, ExecuteError> + Sync,
+    ) -> Result<Done, ExecuteError> {
+        let keys = participants
+            .iter()
+            .map(|participant| Ok(Key::new(participant.kind(), participant.stream()?)))
+            .collect::<Result<Vec<_>, InvalidStreamId>>()?;
+        let mut retries_left = self.retries.0;
         loop {
-            let events = self.store.read_stream(stream, loaded.version, page).await?;
+            let attempt = Attempt::new(self, participants, &keys);
+            match attempt.run(context, fingerprint, &decide).await {
+                Err(ExecuteError::Append(AppendError::VersionConflict {
+                    stream,
+                    expected,
+                    actual,
+                })) => {
+                    let category = stream.category().to_owned();
+                    metrics::counter!("folio_command_conflicts_total", "category" => category)
+                        .increment(1);
+                    tracing::debug!(%stream, %expected, %actual, "decided on an old state");
+                    if retries_left == 0 {
+                        return Err(ExecuteError::Contended {
+                            stream,
+                            retries: self.retries.0,
+                            version: actual,
+                        });
+                    }
+                    retries_left = retries_left.saturating_sub(1);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The events of an outcome with the position up to which it is decided, or the refusal.
+    async fn accepted(
+        &self,
+        outcome: Outcome,
+    ) -> Result<Result<(Vec<RecordedEvent>, Position), Vec<u8>>, ExecuteError> {
+        Ok(match outcome {
+            Outcome::Refused(refusal) => Err(refusal),
+            Outcome::Empty => Ok((Vec::new(), self.store.head().await?)),
+            Outcome::Committed(events) => {
+                let position = events.last().map_or(Position::START, |last| last.position);
+                Ok((events, position))
+            }
+        })
+    }
+
+    /// The state of a participant, out of the cache or, if it is not there, loaded into it.
+    pub(crate) async fn load(
+        &self,
+        participant: &Participant,
+        key: &Key,
+    ) -> Result<Current, ExecuteError> {
+        if let Some(current) = self.cache.lock().get(key) {
+            return Ok(current.clone());
+        }
+        let turn = self.cache.load(key);
+        let _mine = turn.lock().await;
+        if let Some(current) = self.cache.lock().get(key) {
+            return Ok(current.clone());
+        }
+        let loaded = self.load_from_store(participant, &key.stream).await;
+        self.cache.loaded(key);
+        Ok(self
+            .cache
+            .put_loaded(key.clone(), participant.kind(), loaded?))
+    }
+
+    async fn load_from_store(
+        &self,
+        participant: &Participant,
+        stream: &StreamId,
+    ) -> Result<Current, ExecuteError> {
+        let from = self.snapshot(participant, stream).await?;
+        self.replay(participant, stream, from.unwrap_or_default(), |_| true)
+            .await
+    }
+
+    /// The state that a snapshot keeps, if there is one and the stream has the event that it was
+    /// taken after. One that is corrupt, ahead of the stream or of another history is passed over.
+    async fn snapshot(
+        &self,
+        participant: &Participant,
+        stream: &StreamId,
+    ) -> Result<Option<Current>, ExecuteError> {
+        let Some(snapshots) = participant.kind().snapshots else {
+            return Ok(None);
+        };
+        let kept = self.store.snapshot(stream, snapshots.state_version).await;
+        let Ok(Some(kept)) = kept else {
+            return Ok(None);
+        };
+        let Some(state) = (snapshots.restore)(&kept.state) else {
+            tracing::warn!(%stream, version = %kept.version, "a snapshot cannot be read and is passed over");
+            return Ok(None);
+        };
+        let before = Version::NONE.plus(kept.version.number().saturating_sub(1));
+        let events = self
+            .store
+            .read_stream(stream, before, BatchSize::ONE)
+            .await?;
+        match events.first() {
+            Some(event) if EventHash::of(event) == kept.event => Ok(Some(Current {
+                state,
+                version: event.version,
+                last_event: Some(event.event_id),
+                generation: 0,
+            })),
+            _ => {
+                tracing::warn!(%stream, version = %kept.version, "a snapshot does not belong to its stream and is passed over");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn replay(
+        &self,
+        participant: &Participant,
+        stream: &StreamId,
+        mut current: Current,
+        until: impl Fn(&RecordedEvent) -> bool,
+    ) -> Result<Current, ExecuteError> {
+        let page = BatchSize::default();
+        loop {
+            let events = self
+                .store
+                .read_stream(stream, current.version, page)
+                .await?;
             let full = i64::try_from(events.len()).is_ok_and(|count| count == page.events());
             for event in &events {
                 if !until(event) {
-                    return Ok(loaded);
+                    return Ok(current);
                 }
-                loaded.apply(event)?;
+                let expected = current.version.plus(1);
+                if event.version != expected {
+                    return Err(ExecuteError::Gap {
+                        stream: event.stream.clone(),
+                        expected,
+                        found: event.version,
+                    });
+                }
+                current.state = (participant.kind().fold)(current.state, event)?;
+                current.version = event.version;
+                current.last_event = Some(event.event_id);
             }
             if !full {
-                return Ok(loaded);
+                return Ok(current);
             }
         }
     }
 
-    async fn verdict<A: Aggregate>(
+    /// Keeps the states that a command has brought past a multiple of the snapshots' interval.
+    /// Whatever goes wrong with that, the command was carried out.
+    pub(crate) async fn keep_snapshots(
         &self,
-        executed: Executed,
-        stream: &StreamId,
-        mut loaded: Loaded<A>,
-        outcome: Outcome,
-    ) -> Result<Verdict<A>, ExecuteError> {
-        match outcome {
-            Outcome::Refused(refusal) => serde_json::from_slice(&refusal)
-                .map(Verdict::Refused)
-                .map_err(ExecuteError::Refusal),
-            Outcome::Empty => Ok(Verdict::Accepted {
-                events: Vec::new(),
-                state: loaded.state,
-                version: loaded.version,
-                position: self.store.head().await?,
-            }),
-            Outcome::Committed(events) => {
-                let (version, position) = events
-                    .last()
-                    .map_or((loaded.version, Position::START), |last| {
-                        (last.version, last.position)
-                    });
-                match executed {
-                    Executed::Now => {
-                        for event in &events {
-                            loaded.apply(event)?;
-                        }
-                    }
-                    // The stream may have moved on; the answer is the state as it was then.
-                    Executed::Before => {
-                        loaded = self
-                            .replay_stream(stream, |event| event.version <= version)
-                            .await?;
-                    }
-                }
-                Ok(Verdict::Accepted {
-                    events,
-                    state: loaded.state,
-                    version,
-                    position,
-                })
+        participants: &[Participant],
+        keys: &[Key],
+        after: &[Current],
+        events: &[RecordedEvent],
+    ) {
+        for ((participant, key), current) in participants.iter().zip(keys).zip(after) {
+            let Some(snapshots) = participant.kind().snapshots else {
+                continue;
+            };
+            let mut own = events.iter().filter(|event| event.stream == key.stream);
+            let (Some(first), every) = (own.next(), i64::from(snapshots.every.max(1))) else {
+                continue;
+            };
+            let last = own.next_back().unwrap_or(first);
+            let before = first.version.number().saturating_sub(1);
+            if before.div_euclid(every) == last.version.number().div_euclid(every)
+                || last.version != current.version
+            {
+                continue;
+            }
+            let Some(state) = (snapshots.save)(&current.state) else {
+                continue;
+            };
+            let snapshot = Snapshot {
+                state_version: snapshots.state_version,
+                version: last.version,
+                event: EventHash::of(last),
+                state,
+            };
+            if let Err(error) = self.store.keep_snapshot(&key.stream, snapshot).await {
+                tracing::warn!(stream = %key.stream, %error, "a snapshot was not kept");
             }
         }
     }
 }
 
-/// An aggregate as it was read.
-struct Loaded<A> {
-    state: Option<A>,
-    version: Version,
-}
-
-impl<A: Aggregate> Loaded<A> {
-    fn apply(&mut self, event: &RecordedEvent) -> Result<(), ExecuteError> {
-        let expected = self.version.plus(1);
-        if event.version != expected {
-            return Err(ExecuteError::Gap {
-                stream: event.stream.clone(),
-                expected,
-                found: event.version,
-            });
-        }
-        self.state = replay(self.state.take(), [event])?;
-        self.version = event.version;
-        Ok(())
-    }
-}
-
-fn decide<A: Aggregate>(
-    stream: &StreamId,
-    loaded: &Loaded<A>,
-    command: A::Command,
-    context: CommandContext,
-    fingerprint: Fingerprint,
-) -> Result<Append, ExecuteError> {
-    let expected = ExpectedVersion::Exact(loaded.version);
-    match A::decide(loaded.state.as_ref(), command) {
-        Ok(events) => {
-            let events = events
-                .iter()
-                .map(NewEvent::encode)
-                .collect::<Result<_, _>>()?;
-            let write = StreamWrite {
-                stream: stream.clone(),
-                expected,
-                events,
-            };
-            Ok(Append::events(context, fingerprint, vec![write]))
-        }
-        Err(refusal) => {
-            let refusal = serde_json::to_vec(&refusal).map_err(ExecuteError::Refusal)?;
-            let condition = (stream.clone(), expected);
-            Ok(Append::refusal(
-                context,
-                fingerprint,
-                vec![condition],
-                refusal,
-            ))
-        }
-    }
-}
-
-/// What makes two commands the same: the aggregate, and what is asked of it.
-fn fingerprint<A: Aggregate>(id: &str, command: &A::Command) -> Result<Fingerprint, ExecuteError> {
-    let command = serde_json::to_vec(command).map_err(ExecuteError::Command)?;
-    Ok(Fingerprint::of(&[
-        A::CATEGORY.as_bytes(),
-        id.as_bytes(),
-        &command,
-    ]))
-}
-
-/// Why a command has no verdict.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ExecuteError {
-    /// The id cannot name a stream.
-    #[error(transparent)]
-    InvalidStream(#[from] InvalidStreamId),
-    /// The command's id was used before, for something else.
-    #[error("command {command} was used before for a different request")]
-    CommandReused {
-        /// The command id.
-        command: CommandId,
-    },
-    /// Others were faster, every time. Nothing was recorded.
-    #[error(
-        "stream {stream} changed {retries} times while the command was decided; it is at version {version}"
-    )]
-    Contended {
-        /// The stream.
-        stream: StreamId,
-        /// How often the command was decided again.
-        retries: u32,
-        /// The version that the last try met.
-        version: Version,
-    },
-    /// The store did not record an outcome, or it is not known whether it did.
-    #[error("the outcome was not recorded")]
-    Append(#[source] AppendError),
-    /// The store could not be read.
-    #[error("the aggregate cannot be loaded")]
-    Read(#[from] ReadError),
-    /// A stored event cannot be read.
-    #[error("the aggregate cannot be replayed")]
-    Decode(#[from] DecodeError),
-    /// A stream has a hole.
-    #[error("stream {stream} has version {found} where {expected} belongs")]
-    Gap {
-        /// The stream.
-        stream: StreamId,
-        /// The version that is missing.
-        expected: Version,
-        /// What stands in its place.
-        found: Version,
-    },
-    /// A decided event cannot be stored.
-    #[error("a decided event cannot be stored")]
-    Encode(#[from] EncodeError),
-    /// A command cannot be serialised, so it has no fingerprint.
-    #[error("the command cannot be serialised")]
-    Command(#[source] serde_json::Error),
-    /// A refusal cannot be stored or read back.
-    #[error("the refusal cannot be stored or read back")]
-    Refusal(#[source] serde_json::Error),
-}
-
-impl From<AppendError> for ExecuteError {
-    fn from(error: AppendError) -> Self {
-        if let AppendError::CommandReused { command } = error {
-            Self::CommandReused { command }
-        } else {
-            Self::Append(error)
-        }
-    }
+fn read_refusal<R: DeserializeOwned>(refusal: &[u8]) -> Result<R, ExecuteError> {
+    serde_json::from_slice(refusal).map_err(ExecuteError::Refusal)
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
 use thiserror::Error;
 use tokio_postgres::{Client, Config, NoTls};
+
+use crate::pool::{Connections, Pool};
 
 /// A role within one database. Its name on the server is the database's name and a suffix, because
 /// roles belong to the whole server.
@@ -101,7 +103,7 @@ impl Database {
                 recycling_method: RecyclingMethod::Fast,
             },
         );
-        Pool::builder(manager)
+        Pool::builder(Connections::new(manager))
             .max_size(connections)
             .build()
             .map_err(|source| PoolError {

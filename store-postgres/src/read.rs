@@ -1,19 +1,28 @@
 //! Reading: streams by version, the whole store by position, outcomes by command id.
 
-use deadpool_postgres::{Object, Pool};
+use folio_core::filter::Scope;
 use folio_core::store::{Outcome, ReadError};
 use folio_core::{
-    BatchSize, CommandId, EventId, Position, RecordedEvent, StreamId, Timestamp, Version,
+    BatchSize, CommandId, EventHash, EventId, Filter, Page, Position, RecordedEvent, Snapshot,
+    StreamId, Timestamp, Version,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::pool::Pool;
 use crate::sqlstate::boxed;
 
 const READ_STREAM: &str = include_str!("sql/read_stream.sql");
 const READ_ALL: &str = include_str!("sql/read_all.sql");
+const READ_FILTERED: &str = include_str!("sql/read_filtered.sql");
+const KEEP_SNAPSHOT: &str = include_str!("sql/keep_snapshot.sql");
+const SNAPSHOT: &str = include_str!("sql/snapshot.sql");
 const OUTCOME: &str = include_str!("sql/outcome.sql");
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM store.events";
+
+/// How many events a filtered read looks through at most: few enough that one in which nothing is
+/// wanted is over soon.
+const LOOKED_THROUGH: i64 = 10_000;
 
 pub(crate) async fn stream(
     pool: &Pool,
@@ -62,6 +71,120 @@ pub(crate) async fn all(
         }
     }
     Ok(events)
+}
+
+pub(crate) async fn filtered(
+    pool: &Pool,
+    filter: &Filter,
+    after: Position,
+    limit: BatchSize,
+) -> Result<Page, ReadError> {
+    // Asked first: whatever is committed by then, the range below has it.
+    let head = head(pool).await?;
+    let through = after.plus(LOOKED_THROUGH).min(head).max(after);
+    if through == after {
+        return Ok(Page {
+            events: Vec::new(),
+            through,
+        });
+    }
+    let (category, id) = match filter.scope() {
+        Scope::All => (None, None),
+        Scope::Category(category) => (Some(category.as_str()), None),
+        Scope::Stream(stream) => (Some(stream.category()), Some(stream.id())),
+        _ => return Err(ReadError::Failed("a filter of an unknown kind".into())),
+    };
+    let member = filter.member().map(|member| i64::from(member.number()));
+    let of = filter.member().map_or(1, |member| i64::from(member.of()));
+    let rows = query(
+        pool,
+        READ_FILTERED,
+        &[
+            Type::INT8,
+            Type::INT8,
+            Type::TEXT,
+            Type::TEXT,
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+        ],
+        &[
+            &after.number(),
+            &through.number(),
+            &category,
+            &id,
+            &member,
+            &of,
+            &limit.events(),
+        ],
+    )
+    .await?;
+    let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+    let is_full = i64::try_from(events.len()).is_ok_and(|count| count == limit.events());
+    let through = match events.last() {
+        Some(last) if is_full => last.position,
+        _ => through,
+    };
+    Ok(Page { events, through })
+}
+
+pub(crate) async fn snapshot(
+    pool: &Pool,
+    stream: &StreamId,
+    state_version: u16,
+) -> Result<Option<Snapshot>, ReadError> {
+    let rows = query(
+        pool,
+        SNAPSHOT,
+        &[Type::TEXT, Type::TEXT, Type::INT4],
+        &[&stream.category(), &stream.id(), &i32::from(state_version)],
+    )
+    .await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let hash: &[u8] = row.try_get("event_hash").map_err(failed)?;
+    let version: i64 = row.try_get("version").map_err(failed)?;
+    // A snapshot that cannot be right is none.
+    Ok(match (EventHash::from_slice(hash), Version::new(version)) {
+        (Some(event), Some(version)) => Some(Snapshot {
+            state_version,
+            version,
+            event,
+            state: row.try_get("state").map_err(failed)?,
+        }),
+        _ => None,
+    })
+}
+
+pub(crate) async fn keep_snapshot(
+    pool: &Pool,
+    stream: &StreamId,
+    snapshot: &Snapshot,
+) -> Result<(), ReadError> {
+    let hash: &[u8] = snapshot.event.as_bytes();
+    query(
+        pool,
+        KEEP_SNAPSHOT,
+        &[
+            Type::TEXT,
+            Type::TEXT,
+            Type::INT4,
+            Type::INT8,
+            Type::BYTEA,
+            Type::BYTEA,
+        ],
+        &[
+            &stream.category(),
+            &stream.id(),
+            &i32::from(snapshot.state_version),
+            &snapshot.version.number(),
+            &hash,
+            &snapshot.state,
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 pub(crate) async fn head(pool: &Pool) -> Result<Position, ReadError> {
@@ -126,7 +249,7 @@ async fn query(
     types: &[Type],
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, ReadError> {
-    let client: Object = pool
+    let mut client = pool
         .get()
         .await
         .map_err(|error| ReadError::Unavailable(boxed(error)))?;
@@ -134,7 +257,9 @@ async fn query(
         .prepare_typed_cached(statement, types)
         .await
         .map_err(failed)?;
-    client.query(&statement, parameters).await.map_err(failed)
+    let rows = client.query(&statement, parameters).await.map_err(failed)?;
+    client.finished();
+    Ok(rows)
 }
 
 fn failed(error: tokio_postgres::Error) -> ReadError {

@@ -1,14 +1,17 @@
 //! The event store on PostgreSQL.
 
 use async_trait::async_trait;
-use deadpool_postgres::Pool;
 use folio_core::store::{Append, AppendError, Appended, EventStore, Outcome, ReadError};
-use folio_core::{BatchSize, CommandId, Position, RecordedEvent, StoreId, StreamId, Version};
+use folio_core::{
+    BatchSize, CommandId, Filter, Page, Position, RecordedEvent, Snapshot, StoreId, StreamId,
+    Version,
+};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::append::{AppendSettings, Appends};
 use crate::database::{Database, PoolError, Role};
+use crate::pool::Pool;
 use crate::read;
 
 const STORE_ID: &str = "SELECT store_id FROM store.identity";
@@ -22,6 +25,8 @@ pub struct PostgresStore {
     store_id: StoreId,
     appends: Appends,
     readers: Pool,
+    /// Keeping a snapshot is a write, and the role that reads may not.
+    snapshots: Pool,
     appended: watch::Sender<Position>,
 }
 
@@ -48,11 +53,12 @@ impl PostgresStore {
         settings: AppendSettings,
     ) -> Result<Self, OpenError> {
         let readers = database.pool(Role::Reader, connections)?;
+        let snapshots = database.pool(Role::Appender, 1)?;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             database: database.name().to_owned(),
             source,
         };
-        let client = readers
+        let mut client = readers
             .get()
             .await
             .map_err(|error| failed(Box::new(error)))?;
@@ -61,6 +67,7 @@ impl PostgresStore {
             .await
             .map_err(|error| failed(Box::new(error)))?;
         let store_id = StoreId::from_uuid(row.try_get(0).map_err(|error| failed(Box::new(error)))?);
+        client.finished();
         drop(client);
         let appended = watch::Sender::new(Position::START);
         let appends = Appends::start(
@@ -73,6 +80,7 @@ impl PostgresStore {
             store_id,
             appends,
             readers,
+            snapshots,
             appended,
         })
     }
@@ -111,6 +119,27 @@ impl EventStore for PostgresStore {
 
     async fn head(&self) -> Result<Position, ReadError> {
         read::head(&self.readers).await
+    }
+
+    async fn read_filtered(
+        &self,
+        filter: &Filter,
+        after: Position,
+        limit: BatchSize,
+    ) -> Result<Page, ReadError> {
+        read::filtered(&self.readers, filter, after, limit).await
+    }
+
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        state_version: u16,
+    ) -> Result<Option<Snapshot>, ReadError> {
+        read::snapshot(&self.readers, stream, state_version).await
+    }
+
+    async fn keep_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), ReadError> {
+        read::keep_snapshot(&self.snapshots, stream, &snapshot).await
     }
 
     fn appended(&self) -> watch::Receiver<Position> {

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use folio_core::{Actor, Aggregate, CommandContext, CommandId, Event, EventStore, InMemoryStore};
-use folio_runtime::{ExecuteError, Executed, Executor, Reply, Retries, Verdict};
+use folio_core::{
+    Actor, Aggregate, AppendStatus, CommandContext, CommandId, Event, EventStore, InMemoryStore,
+};
+use folio_runtime::{ExecuteError, Executor, Reply, Retries, Verdict};
 use folio_tests::postgres;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +67,7 @@ impl Aggregate for Till {
 type Tills = Executor<Arc<dyn EventStore>>;
 
 fn executor(store: impl EventStore) -> Tills {
-    Executor::new(Arc::new(store), Retries::default())
+    Executor::new(Arc::new(store))
 }
 
 async fn execute(tills: &Tills, name: &str, command: TillCommand) -> Reply<Till> {
@@ -111,8 +113,11 @@ async fn a_repeat_gets_the_first_answer_though_the_state_has_moved_on() {
         let first = execute(&tills, "a", TillCommand::Add(5)).await;
         execute(&tills, "b", TillCommand::Add(7)).await;
         let again = execute(&tills, "a", TillCommand::Add(5)).await;
-        assert_eq!((first.executed, held(&first)), (Executed::Now, 5));
-        assert_eq!((again.executed, held(&again)), (Executed::Before, 5));
+        assert_eq!((first.status, held(&first)), (AppendStatus::Executed, 5));
+        assert_eq!(
+            (again.status, held(&again)),
+            (AppendStatus::AlreadyApplied, 5)
+        );
         let error = try_execute(&tills, "a", TillCommand::Add(6))
             .await
             .unwrap_err();
@@ -131,7 +136,7 @@ async fn a_refusal_stays_though_the_command_could_succeed_by_now() {
         assert!(matches!(first.verdict, Verdict::Refused(TooLittle(0))));
         execute(&tills, "add", TillCommand::Add(50)).await;
         let again = execute(&tills, "take", TillCommand::Take(5)).await;
-        assert_eq!(again.executed, Executed::Before);
+        assert_eq!(again.status, AppendStatus::AlreadyApplied);
         assert!(matches!(again.verdict, Verdict::Refused(TooLittle(0))));
         let other = execute(&tills, "take later", TillCommand::Take(5)).await;
         assert_eq!(held(&other), 45);
@@ -163,9 +168,11 @@ async fn takers_that_race_cannot_take_more_than_there_is() {
 #[tokio::test]
 async fn without_a_budget_a_conflict_is_told() {
     let store: Arc<dyn EventStore> = Arc::new(postgres::store().await);
-    let tills = Executor::new(store, Retries(0));
+    // Each with states of its own, as processes have: within one, a command is decided on what was
+    // decided before and does not conflict.
+    let tills = || Executor::new(Arc::clone(&store)).with_retries(Retries(0));
     let racers = (0..20).map(|number| {
-        let tills = tills.clone();
+        let tills = tills();
         tokio::spawn(async move {
             try_execute(&tills, &format!("add {number}"), TillCommand::Add(1)).await
         })
@@ -182,7 +189,7 @@ async fn without_a_budget_a_conflict_is_told() {
         contended > 0,
         "nobody met a conflict, so this shows nothing"
     );
-    let reply = execute(&tills, "look", TillCommand::Look).await;
+    let reply = execute(&tills(), "look", TillCommand::Look).await;
     assert_eq!(held(&reply), added);
 }
 

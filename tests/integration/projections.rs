@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::Transaction;
 use folio_core::store::{Append, StreamWrite};
 use folio_core::{
     Actor, BatchSize, CommandContext, CommandId, EventStore, ExpectedVersion, Fingerprint,
-    InMemoryStore, NewEvent, Position, RecordedEvent, StoreId, StreamId, Timestamp,
+    InMemoryStore, NewEvent, Position, RecordedEvent, StoreId, StreamId, Timestamp, error_chain,
 };
+use folio_postgres::Pool;
 use folio_postgres::{Database, Role};
 use folio_projections::{
     Lag, Progress, ProjectionName, Projector, ProjectorError, Runner, RunnerError, Settings, Status,
@@ -243,11 +244,45 @@ async fn a_model_of_another_store_is_not_written_to() {
     append(&other, 20).await;
     let running = Running::start(Positions::default(), other, models.pool());
     let error = running.task.await.unwrap().unwrap_err();
-    assert!(
-        error.to_string().contains("was filled from store"),
-        "{error}"
-    );
+    let error = error_chain(&error);
+    assert!(error.contains("has read store"), "{error}");
     assert_eq!(models.positions().await, one_to(10));
+}
+
+/// A store that was restored to an earlier moment, or lost commits in a failover, is shorter than
+/// what was read of it, or gives the same positions to other events. Its id is still the same.
+#[tokio::test]
+async fn a_store_that_went_back_or_was_forked_stops_the_runner() {
+    for (events, history, expected) in [
+        (
+            4,
+            "old",
+            "the store went back: the reader is at position 10, the store ends at 4",
+        ),
+        (10, "new", "the store was forked: at position 10"),
+        (15, "new", "the store was forked: at position 10"),
+        // The control: the same history, restored whole, is gone on with.
+        (10, "old", ""),
+    ] {
+        let models = Models::new().await;
+        let before = Arc::new(InMemoryStore::default());
+        append_as(&before, 10, "old").await;
+        let running = Running::start(Positions::default(), before, models.pool());
+        running.reaches(10).await;
+        running.stop().await;
+
+        let restored = Arc::new(InMemoryStore::default());
+        append_as(&restored, events, history).await;
+        let running = Running::start(Positions::default(), restored, models.pool());
+        if expected.is_empty() {
+            running.reaches(10).await;
+            running.stop().await;
+        } else {
+            let error = error_chain(&running.task.await.unwrap().unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!(models.positions().await, one_to(10));
+    }
 }
 
 #[tokio::test]
@@ -330,13 +365,17 @@ impl Models {
 }
 
 async fn append(store: &impl EventStore, events: usize) {
+    append_as(store, events, &postgres::unique("command")).await;
+}
+
+/// The same history each time: events by one command of this name.
+async fn append_as(store: &impl EventStore, events: usize, name: &str) {
     let event = NewEvent {
         event_type: "Happened".to_owned(),
         schema_version: 1,
         payload: b"{}".to_vec(),
     };
-    let name = postgres::unique("command");
-    let context = CommandContext::new(CommandId::derived(&[&name]), Actor::anonymous());
+    let context = CommandContext::new(CommandId::derived(&[name]), Actor::anonymous());
     let write = StreamWrite {
         stream: StreamId::new("test", "stream").unwrap(),
         expected: ExpectedVersion::Any,

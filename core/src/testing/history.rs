@@ -71,7 +71,7 @@ where
 pub(super) fn through_the_codec<A: Aggregate>(events: &[A::Event]) -> Vec<A::Event> {
     let read: Vec<A::Event> = record::<A>(events)
         .iter()
-        .map(|recorded| recorded.decode().expect("a stored event must be readable"))
+        .flat_map(|recorded| recorded.decode().expect("a stored event must be readable"))
         .collect();
     assert_eq!(read, events, "an event changed by being stored");
     read

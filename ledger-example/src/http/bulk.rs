@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use folio_core::store::{Append, AppendStatus};
 use folio_core::{EventStore, Fingerprint, Position};
-use folio_runtime::{ExecuteError, Executed};
+use folio_runtime::ExecuteError;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -197,7 +197,7 @@ impl Item {
 
 /// Puts the request's own key on record before anything is posted, so that the same key with
 /// another body is refused as a whole. What the postings came to is on record under their own keys.
-async fn claim(ledger: &Ledger, caller: &Caller, items: &[Item]) -> Result<Executed, Problem> {
+async fn claim(ledger: &Ledger, caller: &Caller, items: &[Item]) -> Result<AppendStatus, Problem> {
     let json = serde_json::to_vec(items).map_err(|error| Problem::internal(&error))?;
     let claim = Append::events(
         caller.context(ROUTE),
@@ -210,8 +210,8 @@ async fn claim(ledger: &Ledger, caller: &Caller, items: &[Item]) -> Result<Execu
         .await
         .map_err(ExecuteError::from)?;
     Ok(match claimed.status {
-        AppendStatus::Executed => Executed::Now,
-        AppendStatus::AlreadyApplied => Executed::Before,
+        AppendStatus::Executed => AppendStatus::Executed,
+        AppendStatus::AlreadyApplied => AppendStatus::AlreadyApplied,
     })
 }
 
@@ -265,8 +265,8 @@ async fn carry_out_one(ledger: &Ledger, caller: &Caller, item: Item) -> Result<D
             BulkResult {
                 key: item.key,
                 status: match posted.executed {
-                    Executed::Now => "posted",
-                    Executed::Before => "already_posted",
+                    AppendStatus::Executed => "posted",
+                    AppendStatus::AlreadyApplied => "already_posted",
                 },
                 balance: Some(posted.account.balance().amount_text()),
                 version: Some(posted.version.number()),

@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use folio_core::store::AppendStatus;
 use folio_core::{CommandContext, EventStore, Position, Version};
-use folio_runtime::{Executed, Verdict};
+use folio_runtime::Verdict;
 use serde::Serialize;
 
 use crate::Ledger;
@@ -15,7 +16,7 @@ use crate::http::problem::Problem;
 
 /// An accepted command.
 pub(crate) struct Accepted {
-    pub(crate) executed: Executed,
+    pub(crate) executed: AppendStatus,
     /// The account right after it.
     pub(crate) account: Account,
     pub(crate) version: Version,
@@ -33,9 +34,9 @@ pub(crate) async fn execute(
         .executor
         .execute::<Account>(id.as_str(), command, context)
         .await?;
-    let executed = reply.executed;
+    let executed = reply.status;
     match reply.verdict {
-        Verdict::Refused(refusal) if executed == Executed::Before => {
+        Verdict::Refused(refusal) if executed == AppendStatus::AlreadyApplied => {
             Err(Problem::from(refusal).replayed())
         }
         Verdict::Refused(refusal) => Err(refusal.into()),
@@ -60,12 +61,12 @@ pub(crate) fn answer(
     status: StatusCode,
     body: impl Serialize,
     position: Position,
-    executed: Executed,
+    executed: AppendStatus,
 ) -> Response {
     let mut response = (status, Json(body)).into_response();
     let headers = response.headers_mut();
     PositionToken::of(ledger.store().store_id(), position).put(headers);
-    if executed == Executed::Before {
+    if executed == AppendStatus::AlreadyApplied {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response

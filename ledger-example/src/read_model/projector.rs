@@ -72,8 +72,18 @@ struct Batch {
 
 impl Batch {
     fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), ProjectorError> {
+        for event in recorded.decode()? {
+            self.apply_event(recorded, event)?;
+        }
+        Ok(())
+    }
+
+    fn apply_event(
+        &mut self,
+        recorded: &RecordedEvent,
+        event: AccountEvent,
+    ) -> Result<(), ProjectorError> {
         let id = recorded.stream.id();
-        let event: AccountEvent = recorded.decode()?;
         let account = match (&event, self.accounts.get_mut(id)) {
             (
                 AccountEvent::AccountOpened {

@@ -1,9 +1,12 @@
 //! What is asked of the read model.
 
-use deadpool_postgres::{GenericClient, Object, Pool};
+use folio_core::Checkpoint;
 use folio_core::Version;
-use folio_projections::Checkpoint;
+use folio_postgres::{Object, Pool};
+use folio_projections::read_checkpoint;
 use thiserror::Error;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::account::AccountId;
 use crate::read_model::projector::BalancesProjector;
@@ -47,10 +50,8 @@ impl BalancesQueries {
     ///
     /// [`QueryError`].
     pub async fn account(&self, id: &AccountId) -> Result<Option<AccountRow>, QueryError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(ACCOUNT).await?;
-        let row = client.query_opt(&statement, &[&id.as_str()]).await?;
-        row.as_ref().map(AccountRow::read).transpose()
+        let rows = self.rows(ACCOUNT, &[&id.as_str()]).await?;
+        rows.first().map(AccountRow::read).transpose()
     }
 
     /// Accounts in the order of their ids, from after `after`.
@@ -59,9 +60,7 @@ impl BalancesQueries {
     ///
     /// [`QueryError`].
     pub async fn accounts(&self, after: &str, limit: i64) -> Result<Vec<AccountRow>, QueryError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(ACCOUNTS).await?;
-        let rows = client.query(&statement, &[&after, &limit]).await?;
+        let rows = self.rows(ACCOUNTS, &[&after, &limit]).await?;
         rows.iter().map(AccountRow::read).collect()
     }
 
@@ -76,11 +75,9 @@ impl BalancesQueries {
         after: Version,
         limit: i64,
     ) -> Result<Vec<StatementLine>, QueryError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(STATEMENT).await?;
         let id = account.account_id.as_str();
-        let rows = client
-            .query(&statement, &[&id, &after.number(), &limit])
+        let rows = self
+            .rows(STATEMENT, &[&id, &after.number(), &limit])
             .await?;
         rows.iter()
             .map(|row| StatementLine::read(row, account.currency))
@@ -96,7 +93,7 @@ impl BalancesQueries {
             .read_only(true)
             .start()
             .await?;
-        let checkpoint = Checkpoint::read(&transaction, BalancesProjector::NAME).await?;
+        let checkpoint = read_checkpoint(&*transaction, BalancesProjector::NAME).await?;
         let accounts = transaction
             .query("SELECT * FROM balances.accounts", &[])
             .await?;
@@ -112,6 +109,18 @@ impl BalancesQueries {
                 .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
                 .collect::<Result<_, tokio_postgres::Error>>()?,
         })
+    }
+
+    async fn rows(
+        &self,
+        statement: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, QueryError> {
+        let mut client = self.client().await?;
+        let statement = client.prepare_cached(statement).await?;
+        let rows = client.query(&statement, parameters).await?;
+        client.finished();
+        Ok(rows)
     }
 
     async fn client(&self) -> Result<Object, QueryError> {

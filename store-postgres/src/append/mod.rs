@@ -10,7 +10,6 @@ mod session;
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use folio_core::Position;
 use folio_core::store::{Append, AppendError, AppendStatus, Appended, InvalidAppend, Outcome};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::appender::{Appender, Request};
 use self::batch::{Answer, Entry};
 use crate::database::Database;
+use crate::pool::Pool;
 use crate::read;
 use crate::sqlstate::boxed;
 

@@ -1,0 +1,171 @@
+//! The states that an executor has in memory, within a bound.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use folio_core::joint::{AnyState, Kind};
+use folio_core::{EventId, ExpectedVersion, StreamId, Version};
+use lru::LruCache;
+
+/// What an entry takes beside its state and its name: the maps' share, the counters.
+const ENTRY_BYTES: usize = 256;
+
+/// The state of an aggregate with everything that has been decided on it, recorded or on its way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Current {
+    pub(crate) state: AnyState,
+    pub(crate) version: Version,
+    pub(crate) last_event: Option<EventId>,
+    /// Which loading from the store it goes back to.
+    pub(crate) generation: u64,
+}
+
+impl Current {
+    /// What the store must find for a decision on this state to be right.
+    pub(crate) const fn expected(&self) -> ExpectedVersion {
+        match self.last_event {
+            Some(event_id) => ExpectedVersion::LastEvent {
+                version: self.version,
+                event_id,
+            },
+            None => ExpectedVersion::NoStream,
+        }
+    }
+}
+
+/// Names a state. Two types may fold the same stream, each in its own way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    type_id: TypeId,
+    pub(crate) stream: StreamId,
+}
+
+impl Key {
+    pub(crate) const fn new(kind: Kind, stream: StreamId) -> Self {
+        Self {
+            type_id: kind.type_id,
+            stream,
+        }
+    }
+}
+
+/// The states, most recently used last. The least recently used go when the bound is passed.
+#[derive(Debug)]
+pub(crate) struct StateCache {
+    // The std mutex, not tokio's: it is held while a command is decided, never across an await.
+    held: Mutex<Held>,
+    /// One loading at a time for each stream; the others wait for it.
+    loads: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    bound_bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Held {
+    entries: LruCache<Key, Entry>,
+    bytes: usize,
+    generations: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    current: Current,
+    bytes: usize,
+}
+
+impl StateCache {
+    pub(crate) fn new(bound_bytes: usize) -> Self {
+        Self {
+            held: Mutex::new(Held {
+                entries: LruCache::unbounded(),
+                bytes: 0,
+                generations: 0,
+            }),
+            loads: Mutex::default(),
+            bound_bytes,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
+        // What panics under this lock is a decision, and that comes before anything is changed.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to load `key`, which one caller has at a time.
+    pub(crate) fn load(&self, key: &Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(loads.entry(key.clone()).or_default())
+    }
+
+    /// Says that the loading of `key` has ended.
+    pub(crate) fn loaded(&self, key: &Key) {
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.remove(key);
+    }
+
+    /// Puts in a state that was loaded, and answers it. The caller has the right to load it, so
+    /// nobody else has put one in.
+    pub(crate) fn put_loaded(&self, key: Key, kind: Kind, mut current: Current) -> Current {
+        let mut held = self.lock();
+        held.generations = held.generations.wrapping_add(1);
+        current.generation = held.generations;
+        held.put(key, kind, current.clone(), self.bound_bytes);
+        current
+    }
+
+    /// Puts in a state that was decided, in place of the one that it was decided on.
+    pub(crate) fn advance(&self, held: &mut Held, key: Key, kind: Kind, current: Current) {
+        held.put(key, kind, current, self.bound_bytes);
+    }
+
+    /// Bytes held, by the weights that the aggregates tell.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+}
+
+impl Held {
+    pub(crate) fn get(&mut self, key: &Key) -> Option<&Current> {
+        self.entries.get(key).map(|entry| &entry.current)
+    }
+
+    /// Takes out a state that goes back to the loading `generation`, and whatever was decided on it.
+    pub(crate) fn drop_generation(&mut self, key: &Key, generation: u64) {
+        let is_it = self
+            .entries
+            .peek(key)
+            .is_some_and(|entry| entry.current.generation == generation);
+        if is_it {
+            self.remove(key);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.pop(key) {
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
+        }
+    }
+
+    fn put(&mut self, key: Key, kind: Kind, current: Current, bound_bytes: usize) {
+        let bytes = (kind.weight)(&current.state)
+            .saturating_add(key.stream.category().len())
+            .saturating_add(key.stream.id().len())
+            .saturating_add(ENTRY_BYTES);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if let Some(before) = self.entries.put(key, Entry { current, bytes }) {
+            self.bytes = self.bytes.saturating_sub(before.bytes);
+        }
+        while self.bytes > bound_bytes {
+            let Some((_, oldest)) = self.entries.pop_lru() else {
+                break;
+            };
+            self.bytes = self.bytes.saturating_sub(oldest.bytes);
+        }
+        metrics::gauge!("folio_state_cache_bytes").set(metric(self.bytes));
+    }
+}
+
+/// A number of bytes for a gauge, which has floats.
+fn metric(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
+}
