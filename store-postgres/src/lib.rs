@@ -17,20 +17,25 @@
 //! whole; which of the two is asked with the command id.
 
 mod append;
+mod checks;
 pub mod cluster;
 pub mod database;
 pub mod migrate;
 mod pool;
 pub mod provision;
 mod read;
+mod signal;
 mod sqlstate;
 mod store;
+mod subscription;
 mod transaction;
 
 pub use append::AppendSettings;
+pub use checks::UnfitServer;
 pub use database::{Database, PoolError, Role};
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Connection, Connections, Object, Pool};
 pub use provision::{ProvisionError, provision};
 pub use store::{OpenError, PostgresStore};
+pub use subscription::{Subscription, SubscriptionError, SubscriptionSettings};
 pub use transaction::{CommitError, commit};

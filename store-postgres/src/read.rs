@@ -18,7 +18,7 @@ const READ_FILTERED: &str = include_str!("sql/read_filtered.sql");
 const KEEP_SNAPSHOT: &str = include_str!("sql/keep_snapshot.sql");
 const SNAPSHOT: &str = include_str!("sql/snapshot.sql");
 const OUTCOME: &str = include_str!("sql/outcome.sql");
-const HEAD: &str = "SELECT coalesce(max(position), 0) FROM store.events";
+pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM store.events";
 
 /// How many events a filtered read looks through at most: few enough that one in which nothing is
 /// wanted is over soon.

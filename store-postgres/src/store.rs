@@ -10,9 +10,11 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::append::{AppendSettings, Appends};
+use crate::checks::{self, UnfitServer};
 use crate::database::{Database, PoolError, Role};
 use crate::pool::Pool;
 use crate::read;
+use crate::signal::{self, Hints};
 
 const STORE_ID: &str = "SELECT store_id FROM store.identity";
 
@@ -54,6 +56,7 @@ impl PostgresStore {
     ) -> Result<Self, OpenError> {
         let readers = database.pool(Role::Reader, connections)?;
         let snapshots = database.pool(Role::Appender, 1)?;
+        checks::check(database).await?;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             database: database.name().to_owned(),
             source,
@@ -70,12 +73,17 @@ impl PostgresStore {
         client.finished();
         drop(client);
         let appended = watch::Sender::new(Position::START);
-        let appends = Appends::start(
+        let here = watch::Sender::new(Position::START);
+        tokio::spawn(signal::exchange(
             database.clone(),
-            readers.clone(),
-            settings,
+            here.subscribe(),
             appended.clone(),
-        );
+        ));
+        let hints = Hints {
+            here,
+            appended: appended.clone(),
+        };
+        let appends = Appends::start(database.clone(), readers.clone(), settings, hints);
         Ok(Self {
             store_id,
             appends,
@@ -151,6 +159,9 @@ impl EventStore for PostgresStore {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// The server, the way to it or the database's level is not fit for a store.
+    #[error(transparent)]
+    Unfit(#[from] UnfitServer),
     /// No pool could be built.
     #[error(transparent)]
     Pool(#[from] PoolError),

@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use folio_core::store::AppendError;
 use folio_core::{Position, StreamId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use super::AppendSettings;
-use super::batch::{Answer, Arrays, Commands, Entry, Layout, Shared, answers};
+use super::batch::{Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers};
 use super::session::{Session, SessionName};
 use crate::database::Database;
+use crate::signal::Hints;
 use crate::sqlstate::Effect;
 
 /// How often a statement that lost a deadlock, or could not be serialised, is sent again.
@@ -28,7 +30,7 @@ pub(super) struct Request {
 pub(super) struct Appender {
     database: Database,
     settings: AppendSettings,
-    appended: watch::Sender<Position>,
+    hints: Hints,
     session: Option<Session>,
     /// The session whose last statement has an unknown outcome.
     before: Option<SessionName>,
@@ -37,6 +39,8 @@ pub(super) struct Appender {
 /// What became of one statement.
 enum Sent {
     Answered(Vec<Row>, Layout),
+    /// It has a command that is on record. The server has recorded none of it.
+    Repeats(Shared),
     /// The server refused it, and has recorded none of it.
     Refused(Shared),
     /// The server has recorded none of it; the same again may work.
@@ -48,15 +52,11 @@ enum Sent {
 }
 
 impl Appender {
-    pub(super) const fn new(
-        database: Database,
-        settings: AppendSettings,
-        appended: watch::Sender<Position>,
-    ) -> Self {
+    pub(super) const fn new(database: Database, settings: AppendSettings, hints: Hints) -> Self {
         Self {
             database,
             settings,
-            appended,
+            hints,
             session: None,
             before: None,
         }
@@ -99,12 +99,14 @@ impl Appender {
             }
             match self.resolve(&part).await {
                 Sent::Answered(rows, layout) => self.answer(part, &rows, layout),
-                Sent::Refused(_) if part.len() > 1 => {
+                Sent::Refused(_) | Sent::Repeats(_) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.push(later);
                     parts.push(part);
                 }
-                Sent::Refused(error) => tell(part, |_| AppendError::Failed(error.boxed())),
+                Sent::Refused(error) | Sent::Repeats(error) => {
+                    tell(part, |_| AppendError::Failed(error.boxed()));
+                }
                 Sent::Again(error) | Sent::NotSent(error) => {
                     tell(part, |_| AppendError::Unavailable(error.boxed()));
                 }
@@ -126,9 +128,10 @@ impl Appender {
     /// now. So whichever it was, it has one effect.
     async fn resolve(&mut self, part: &[Request]) -> Sent {
         let mut resends = 0;
+        let mut form = Form::Together;
         let mut unknown_since: Option<Instant> = None;
         loop {
-            let sent = self.send(part).await;
+            let sent = self.send(part, form).await;
             match (&sent, unknown_since) {
                 (Sent::Unknown(error), _) => {
                     let since = *unknown_since.get_or_insert_with(Instant::now);
@@ -145,12 +148,13 @@ impl Appender {
                     tokio::time::sleep(self.settings.resolve / 100).await;
                 }
                 (Sent::Again(_), _) if resends < RESENDS => resends += 1,
+                (Sent::Repeats(_), _) if form == Form::Together => form = Form::OneByOne,
                 _ => return sent,
             }
         }
     }
 
-    async fn send(&mut self, part: &[Request]) -> Sent {
+    async fn send(&mut self, part: &[Request], form: Form) -> Sent {
         let session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
             _ => {
@@ -169,7 +173,7 @@ impl Appender {
             self.settings.statement,
             session
                 .client
-                .query(&session.statement, &arrays.parameters().as_sql()),
+                .query(&session.statement, &arrays.parameters(form).as_sql()),
         )
         .await;
         metrics::histogram!("folio_append_round_trip_seconds").record(started.elapsed());
@@ -182,17 +186,18 @@ impl Appender {
                 Sent::Answered(rows, arrays.into_layout())
             }
             Ok(Err(error)) => match Effect::of(&error) {
-                Effect::None => {
-                    self.session = Some(session);
-                    self.before = None;
-                    Sent::Refused(Shared::new(error))
-                }
-                Effect::NoneYet => {
-                    self.session = Some(session);
-                    self.before = None;
-                    Sent::Again(Shared::new(error))
-                }
                 Effect::Unknown => Sent::Unknown(Shared::new(error)),
+                effect => {
+                    self.session = Some(session);
+                    self.before = None;
+                    let is_repeat = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
+                    let error = Shared::new(error);
+                    match effect {
+                        Effect::NoneYet => Sent::Again(error),
+                        _ if is_repeat => Sent::Repeats(error),
+                        _ => Sent::Refused(error),
+                    }
+                }
             },
             Err(elapsed) => Sent::Unknown(Shared::new(elapsed)),
         }
@@ -214,7 +219,7 @@ impl Appender {
                     let _ = reply.send(answer);
                 }
                 if let Some(last) = last {
-                    self.appended.send_replace(last);
+                    self.hints.appended_here(last);
                 }
             }
             Err(error) => {

@@ -98,6 +98,15 @@ pub(super) struct Arrays<'a> {
     together: Together,
 }
 
+/// How the commands of a batch are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// All at once, if they all can be.
+    Together,
+    /// One after another.
+    OneByOne,
+}
+
 #[derive(Clone, Copy)]
 struct Touched {
     first: i32,
@@ -189,10 +198,11 @@ impl<'a> Arrays<'a> {
     }
 
     /// The parameters, in the order of [`TYPES`].
-    pub(super) fn parameters(&self) -> Parameters<'_> {
+    pub(super) fn parameters(&self, form: Form) -> Parameters<'_> {
+        let together = form == Form::Together && self.together == Together::Possible;
         Parameters {
             arrays: self,
-            first: (self.together == Together::Possible).then_some(self.first.as_slice()),
+            first: together.then_some(self.first.as_slice()),
         }
     }
 }

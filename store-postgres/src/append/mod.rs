@@ -10,15 +10,15 @@ mod session;
 
 use std::time::{Duration, Instant};
 
-use folio_core::Position;
 use folio_core::store::{Append, AppendError, AppendStatus, Appended, InvalidAppend, Outcome};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use self::appender::{Appender, Request};
 use self::batch::{Answer, Entry};
 use crate::database::Database;
 use crate::pool::Pool;
 use crate::read;
+use crate::signal::Hints;
 use crate::sqlstate::boxed;
 
 /// How a store's appender gathers and waits.
@@ -56,15 +56,15 @@ pub(crate) struct Appends {
 }
 
 impl Appends {
-    /// Starts the appender of `database`. It reports in `appended` how far the store has come.
+    /// Starts the appender of `database`. It reports in `hints` how far the store has come.
     pub(crate) fn start(
         database: Database,
         readers: Pool,
         settings: AppendSettings,
-        appended: watch::Sender<Position>,
+        hints: Hints,
     ) -> Self {
         let (queue, requests) = mpsc::channel(settings.queue.max(1));
-        tokio::spawn(Appender::new(database, settings, appended).run(requests));
+        tokio::spawn(Appender::new(database, settings, hints).run(requests));
         Self { queue, readers }
     }
 

@@ -41,6 +41,11 @@ impl Settings {
             Durability::Durable => "on",
             Durability::UnsafeForTests => "off",
         };
+        // A store refuses a server that loses commits, unless the server says that it is for that.
+        let throwaway = match durability {
+            Durability::Durable => "",
+            Durability::UnsafeForTests => "folio.throwaway = on\n",
+        };
         let access = data_folder.join("pg_hba.conf");
         // Named only if it is there: PostgreSQL logs an optional file that is missing, twice, at
         // every start. So making it also changes our text, and a server taken over is restarted.
@@ -68,7 +73,7 @@ max_connections = {max_connections}
 fsync = {on_if_durable}
 full_page_writes = {on_if_durable}
 synchronous_commit = {on_if_durable}
-{WAL_SYNC_METHOD}
+{throwaway}{WAL_SYNC_METHOD}
 shared_buffers = 256MB
 max_wal_size = 2GB
 jit = off

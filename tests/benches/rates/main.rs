@@ -1,0 +1,232 @@
+//! Folio beside raw SQL on the same durable cluster, in the same run.
+//!
+//! `cargo bench -p folio-tests` runs all; names after `--` choose, such as `-- w1 w3`. The ratios are
+//! the claim, the rates depend on the machine. `FOLIO_BENCH_SECONDS` is the time for each run,
+//! `FOLIO_BENCH_RUNS` how many runs the median is of.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark fails by panicking, and prints"
+)]
+
+mod account;
+mod measure;
+mod ours;
+mod raw;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use folio_core::BatchSize;
+use folio_postgres::cluster::{Durability, ThrowawayCluster};
+use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
+use folio_runtime::Executor;
+
+use crate::account::Account;
+use crate::measure::{Measured, median, runs};
+
+const METADATA: &[u8] =
+    br#"{"actor":"import","correlation_id":"01a20503-a24b-7188-b6d5-98c0d235ea58"}"#;
+const AGGREGATES: usize = 1_000;
+
+/// A number that nobody else of this run gets.
+fn next() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[tokio::main]
+async fn main() {
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|choice| choice == name);
+    let cluster = ThrowawayCluster::start(Durability::Durable).await.unwrap();
+    let server = cluster.connection_config();
+    println!(
+        "{:<44}{:>11}{:>11}{:>8}{:>7}   p50 / p99 ms, raw and Folio",
+        "", "raw /s", "Folio /s", "ratio", "goal"
+    );
+    if wanted("w1") {
+        w1(&server).await;
+    }
+    if wanted("w2") {
+        w2(&server).await;
+    }
+    if wanted("w3") {
+        w3(&server).await;
+    }
+    if wanted("w4") {
+        w4(&server).await;
+    }
+    if wanted("w5") {
+        w5(&server).await;
+    }
+    cluster.remove().await.unwrap();
+}
+
+struct Bench {
+    database: Database,
+    store: Arc<PostgresStore>,
+    executor: Executor<Arc<PostgresStore>>,
+}
+
+impl Bench {
+    /// A new store, and a raw table beside it.
+    async fn new(server: &tokio_postgres::Config) -> Self {
+        let roles = [Role::Appender, Role::Reader];
+        let name = format!("bench_{}", next());
+        let database = provision(server, &name, &roles).await.unwrap();
+        migrate(&database, folio_postgres::migrate::store_migrations())
+            .await
+            .unwrap();
+        raw::table(&database).await;
+        let store = Arc::new(PostgresStore::open(&database, 4).await.unwrap());
+        let executor = Executor::new(Arc::clone(&store));
+        Self {
+            database,
+            store,
+            executor,
+        }
+    }
+}
+
+fn line(what: &str, raw: &Measured, ours: &Measured, goal: &str) {
+    let percent = ours.rate * 100 / raw.rate.max(1);
+    let calls = |measured: &Measured| {
+        let ms = |percent| {
+            measured
+                .percentile_us(percent)
+                .map_or("-".to_owned(), |us| {
+                    format!("{}.{:02}", us / 1_000, us % 1_000 / 10)
+                })
+        };
+        format!("{} / {}", ms(50), ms(99))
+    };
+    println!(
+        "{what:<44}{:>11}{:>11}{:>5}.{:02}{goal:>7}   {}   {}",
+        raw.rate,
+        ours.rate,
+        percent / 100,
+        percent % 100,
+        calls(raw),
+        calls(ours),
+    );
+}
+
+/// The command path: load, decide, append one event.
+async fn w1(server: &tokio_postgres::Config) {
+    for (callers, goal) in [
+        (1, "0.90"),
+        (16, ""),
+        (64, "2.50"),
+        (256, ""),
+        (1_024, "4.00"),
+    ] {
+        let bench = Bench::new(server).await;
+        let (mut raw, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..runs() {
+            // More callers than 64 only queue for the raw side's connections.
+            raw.push(raw::commands(&bench.database, callers.min(64), AGGREGATES).await);
+            ours.push(ours::commands(&bench.executor, callers, AGGREGATES).await);
+        }
+        let what = format!("W1 commands, {callers} callers");
+        line(&what, &median(raw), &median(ours), goal);
+    }
+}
+
+/// Bulk.
+async fn w2(server: &tokio_postgres::Config) {
+    let bench = Bench::new(server).await;
+    let (mut raw, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..runs() {
+        raw.push(raw::inserts(&bench.database, 4, 4, 100).await);
+        ours.push(ours::appends(&bench.store, 4, 100).await);
+    }
+    line(
+        "W2 100 events a request, 4 callers",
+        &median(raw),
+        &median(ours),
+        "0.80",
+    );
+}
+
+/// One hot aggregate, beside Folio's own rate over many.
+async fn w3(server: &tokio_postgres::Config) {
+    for callers in [16, 64, 256] {
+        let bench = Bench::new(server).await;
+        let (mut many, mut one) = (Vec::new(), Vec::new());
+        for _ in 0..runs() {
+            many.push(ours::commands(&bench.executor, callers, AGGREGATES).await);
+            one.push(ours::commands(&bench.executor, callers, 1).await);
+        }
+        let what = format!("W3 one aggregate, {callers} callers (raw: W1)");
+        line(&what, &median(many), &median(one), "1.00");
+    }
+}
+
+/// Rehydrating one aggregate.
+async fn w4(server: &tokio_postgres::Config) {
+    const EVENTS: usize = 10_000;
+    let bench = Bench::new(server).await;
+    for _ in 0..10 {
+        let request = ours::request("long".to_owned(), EVENTS / 10);
+        folio_core::EventStore::append(&bench.store, request)
+            .await
+            .unwrap();
+    }
+    let readers = bench.database.pool(Role::Reader, 1).unwrap();
+    let (mut raw, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..runs().max(9) {
+        let started = Instant::now();
+        let balance = raw::rehydrate(&readers, "long").await;
+        raw.push(Measured::rate(10_000, started.elapsed()));
+        let started = Instant::now();
+        let (state, _) = bench
+            .executor
+            .replay_until::<Account>("long", |_| true)
+            .await
+            .unwrap();
+        ours.push(Measured::rate(10_000, started.elapsed()));
+        assert_eq!(state.map(|account| account.balance), Some(balance));
+    }
+    line(
+        "W4 rehydrate 10,000 events",
+        &median(raw),
+        &median(ours),
+        "0.90",
+    );
+}
+
+/// Replaying the store.
+async fn w5(server: &tokio_postgres::Config) {
+    let events = measure::setting("FOLIO_BENCH_REPLAY", 500_000);
+    let bench = Bench::new(server).await;
+    for number in 0..events / 1_000 {
+        let request = ours::request(number.to_string(), 1_000);
+        folio_core::EventStore::append(&bench.store, request)
+            .await
+            .unwrap();
+    }
+    let readers = bench.database.pool(Role::Reader, 1).unwrap();
+    let page = BatchSize::new(5_000).unwrap();
+    let (mut copy, mut pages, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..runs() {
+        let started = Instant::now();
+        assert_eq!(raw::copy_out(&readers).await, events);
+        copy.push(Measured::rate(events, started.elapsed()));
+        let started = Instant::now();
+        assert_eq!(raw::pages(&readers, page).await, events);
+        pages.push(Measured::rate(events, started.elapsed()));
+        let started = Instant::now();
+        assert_eq!(ours::replay(&bench.store, page).await, events);
+        ours.push(Measured::rate(events, started.elapsed()));
+    }
+    let ours = median(ours);
+    line("W5 replay, raw COPY out", &median(copy), &ours, "0.90");
+    line("W5 replay, raw pages of 5,000", &median(pages), &ours, "");
+}
