@@ -10,13 +10,17 @@
 
 mod audit;
 mod bank;
+mod checks;
 mod contract;
 mod controls;
+mod differential;
 mod executor;
+mod faults;
 mod http;
 mod kill;
 mod projections;
 mod server;
 mod store;
+mod subscriptions;
 mod tidy;
 mod up;
