@@ -212,6 +212,6 @@ fn timeless(mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
 fn timeless_outcome(outcome: folio_core::Outcome) -> folio_core::Outcome {
     match outcome {
         folio_core::Outcome::Committed(events) => folio_core::Outcome::Committed(timeless(events)),
-        other => other,
+        other @ (folio_core::Outcome::Empty | folio_core::Outcome::Refused(_)) => other,
     }
 }

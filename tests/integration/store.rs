@@ -100,6 +100,30 @@ async fn the_owner_changes_nothing_either_not_even_as_a_replica() {
     assert_ne!(snapshot(&database).await, before);
 }
 
+/// The server refuses a statement for one request in it. The others must not suffer.
+#[tokio::test]
+async fn a_request_that_the_server_refuses_fails_alone() {
+    let database = postgres::store_database().await;
+    let store = PostgresStore::open(&database, 2).await.unwrap();
+    let requests = (0..100).map(|number| {
+        let mut request = one_event(&format!("s{}", number % 5), &format!("poison {number}"));
+        if number % 40 == 17 {
+            // No shape has this version, and the table says so.
+            request.writes[0].events[0].schema_version = 0;
+        }
+        store.append(request)
+    });
+    let results = futures_util::future::join_all(requests).await;
+    for (number, result) in results.iter().enumerate() {
+        if number % 40 == 17 {
+            assert!(matches!(result, Err(AppendError::Failed(_))), "{result:?}");
+        } else {
+            assert!(result.is_ok(), "{number}: {result:?}");
+        }
+    }
+    assert_eq!(store.head().await.unwrap().number(), 97);
+}
+
 /// A transaction with one snapshot for all its statements would read versions from before it
 /// waited for the lock, and two writers could both win.
 #[tokio::test]

@@ -46,7 +46,7 @@ enum Sent {
     /// The server has recorded none of it; the same again may work.
     Again(Shared),
     /// There is no session, so nothing was sent.
-    NotSent(Shared),
+    NoSession(Shared),
     /// It was sent, and there was no answer.
     Unknown(Shared),
 }
@@ -107,7 +107,7 @@ impl Appender {
                 Sent::Refused(error) | Sent::Repeats(error) => {
                     tell(part, |_| AppendError::Failed(error.boxed()));
                 }
-                Sent::Again(error) | Sent::NotSent(error) => {
+                Sent::Again(error) | Sent::NoSession(error) => {
                     tell(part, |_| AppendError::Unavailable(error.boxed()));
                 }
                 Sent::Unknown(error) => {
@@ -140,7 +140,7 @@ impl Appender {
                         return sent;
                     }
                 }
-                (Sent::NotSent(error), Some(since)) => {
+                (Sent::NoSession(error), Some(since)) => {
                     if since.elapsed() > self.settings.resolve {
                         return Sent::Unknown(error.clone());
                     }
@@ -162,7 +162,7 @@ impl Appender {
                     Session::open(&self.database, self.before, self.settings.resolve).await;
                 match opened {
                     Ok(session) => session,
-                    Err(error) => return Sent::NotSent(Shared::new(error)),
+                    Err(error) => return Sent::NoSession(Shared::new(error)),
                 }
             }
         };
@@ -187,15 +187,17 @@ impl Appender {
             }
             Ok(Err(error)) => match Effect::of(&error) {
                 Effect::Unknown => Sent::Unknown(Shared::new(error)),
-                effect => {
+                effect @ (Effect::None | Effect::NoneYet) => {
                     self.session = Some(session);
                     self.before = None;
                     let is_repeat = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
                     let error = Shared::new(error);
-                    match effect {
-                        Effect::NoneYet => Sent::Again(error),
-                        _ if is_repeat => Sent::Repeats(error),
-                        _ => Sent::Refused(error),
+                    if effect == Effect::NoneYet {
+                        Sent::Again(error)
+                    } else if is_repeat {
+                        Sent::Repeats(error)
+                    } else {
+                        Sent::Refused(error)
                     }
                 }
             },
@@ -316,4 +318,89 @@ fn count(requests: usize) -> u64 {
 /// A size for a histogram, which has floats.
 fn size(requests: usize) -> f64 {
     f64::from(u32::try_from(requests).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use folio_core::store::{Append, StreamWrite};
+    use folio_core::{Actor, CommandContext, CommandId, ExpectedVersion, Fingerprint};
+
+    use super::*;
+
+    fn request(name: usize, streams: &[&str]) -> Request {
+        let command = CommandId::derived(&[&name.to_string()]);
+        let writes = streams
+            .iter()
+            .map(|stream| StreamWrite {
+                stream: StreamId::new("test", *stream).unwrap(),
+                expected: ExpectedVersion::Any,
+                events: Vec::new(),
+            })
+            .collect();
+        let context = CommandContext::new(command, Actor::anonymous());
+        Request {
+            entry: Entry {
+                append: Append::events(context, Fingerprint::of(&[]), writes),
+                metadata: Vec::new(),
+            },
+            reply: oneshot::channel().0,
+            queued: Instant::now(),
+        }
+    }
+
+    fn streams(batch: &[Request]) -> Vec<&str> {
+        batch
+            .iter()
+            .map(|request| request.entry.append.writes[0].stream.id())
+            .collect()
+    }
+
+    fn eight() -> AppendSettings {
+        AppendSettings {
+            batch: 8,
+            ..AppendSettings::default()
+        }
+    }
+
+    /// A hundred for one stream came first; the one for another does not wait for them.
+    #[test]
+    fn a_flood_on_one_stream_leaves_room_for_the_others() {
+        let mut backlog: VecDeque<_> = (0..100).map(|name| request(name, &["hot"])).collect();
+        backlog.push_back(request(100, &["cold"]));
+        let batch = gather(&mut backlog, &eight());
+        assert_eq!(streams(&batch), ["hot", "hot", "cold"]);
+        assert_eq!(backlog.len(), 98);
+    }
+
+    /// A request that is left behind holds back whatever names one of its streams.
+    #[test]
+    fn the_order_on_each_stream_stays() {
+        let mut backlog: VecDeque<_> = (0..20).map(|name| request(name, &["hot"])).collect();
+        backlog.push_back(request(20, &["cold", "hot"]));
+        backlog.push_back(request(21, &["cold"]));
+        backlog.push_back(request(22, &["other"]));
+        let batch = gather(&mut backlog, &eight());
+        assert_eq!(streams(&batch), ["hot", "hot", "other"]);
+        let mut seen = 2;
+        while !backlog.is_empty() {
+            for request in gather(&mut backlog, &eight()) {
+                if request.entry.append.writes[0].stream.id() == "hot" {
+                    let command = CommandId::derived(&[&seen.to_string()]);
+                    assert_eq!(request.entry.append.context.id, command);
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, 20);
+    }
+
+    #[test]
+    fn a_repeat_waits_for_the_first_one_s_outcome() {
+        let mut backlog: VecDeque<_> = [1, 2, 1]
+            .into_iter()
+            .map(|name| request(name, &["a"]))
+            .collect();
+        assert_eq!(gather(&mut backlog, &eight()).len(), 2);
+        assert_eq!(gather(&mut backlog, &eight()).len(), 1);
+    }
 }

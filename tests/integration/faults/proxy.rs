@@ -100,7 +100,7 @@ async fn forward(
                 // and so is an append that follows in further pieces.
                 if sent[0] == b'B' && appends(sent) {
                     let exchange = exchanges.fetch_add(1, Ordering::Relaxed);
-                    if exchange % every == 0 {
+                    if exchange.is_multiple_of(every) {
                         cut = Some([Cut::Before, Cut::AtOnce, Cut::Answer][exchange / every % 3]);
                         cuts.fetch_add(1, Ordering::Relaxed);
                     }

@@ -126,25 +126,31 @@ fn missing_paths(document: &str, text: &str, exists: impl Fn(&str) -> bool) -> V
 fn every_guarantee_names_tests_that_exist() {
     let sources = members().iter().flat_map(|member| &member.sources);
     let code: String = sources.map(|file| file.whole.code.as_str()).collect();
-    assert_none(unshown(&text("README.md"), &code));
+    assert_none(unshown(&text("GUARANTEES.md"), &code));
 
-    let readme = "## Guarantees\n| a | b | c |\n| --- | --- | --- |\n| x | y | `it_holds`, `a/b.rs` |\n| z | y | |";
+    let table = "## Guarantees\n| | a | b |\n| --- | --- | --- |\n\
+                 | G-01 | y | `it_holds`, `a/b.rs` |\n| G-02 | y | |";
     assert_eq!(
-        unshown(readme, "async fn it_holds() {}"),
-        ["z: names no test"]
+        unshown(table, "async fn it_holds() {}"),
+        ["G-02: names no test"]
     );
-    assert_eq!(unshown(readme, "fn it_holds_not() {}").len(), 2);
+    assert_eq!(unshown(table, "fn it_holds_not() {}").len(), 2);
+    let skipped = table.replace("G-02", "G-03");
+    assert_eq!(unshown(&skipped, "async fn it_holds() {}").len(), 2);
     assert_eq!(unshown("# None", "").len(), 1);
 }
 
-/// Guarantees whose last cell names no test, or one that is not there.
-fn unshown(readme: &str, code: &str) -> Vec<String> {
-    let rows: Vec<Vec<&str>> = rows(section(readme, "## Guarantees"));
+/// Guarantees that are not numbered in turn, or whose last cell names no test or one that is not there.
+fn unshown(table: &str, code: &str) -> Vec<String> {
+    let rows: Vec<Vec<&str>> = rows(section(table, "## Guarantees"));
     if rows.is_empty() {
-        return vec!["README.md guarantees nothing".to_owned()];
+        return vec!["GUARANTEES.md guarantees nothing".to_owned()];
     }
     let mut findings = Vec::new();
-    for row in rows {
+    for (number, row) in (1..).zip(rows) {
+        if row[0] != format!("G-{number:02}") {
+            findings.push(format!("{}: should be G-{number:02}", row[0]));
+        }
         let (promise, shown) = (row[0], row[row.len() - 1]);
         if code_spans(shown).next().is_none() {
             findings.push(format!("{promise}: names no test"));
