@@ -6,13 +6,17 @@ use std::time::Instant;
 use folio_core::event::DecodeError;
 use folio_core::store::ReadError;
 use folio_core::{Aggregate, BatchSize, EventStore, Position, Version, replay};
+use folio_postgres::Replay;
 use thiserror::Error;
 
 use crate::account::{Account, Status};
 use crate::read_model::{AccountRow, BalancesProjector, BalancesQueries, QueryError};
 
 /// Events read in one go: large enough that the round trip no longer counts.
-const PAGE: u16 = 5_000;
+const PAGE: BatchSize = match BatchSize::new(5_000) {
+    Some(size) => size,
+    None => BatchSize::ONE,
+};
 
 /// What an audit found.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,18 +92,8 @@ pub async fn audit(
     let total = position.number().unsigned_abs();
     let mut accounts: BTreeMap<String, (Option<Account>, Version)> = BTreeMap::new();
     let mut events = 0_u64;
-    let mut after = Position::START;
-    while after < position {
-        let left = u16::try_from(position.events_since(after)).unwrap_or(PAGE);
-        let page = BatchSize::new(left.min(PAGE)).unwrap_or_default();
-        let batch = store.read_all(after, page).await?;
-        let Some(last) = batch.last() else {
-            return Err(AuditError::StoreBehind {
-                head: after,
-                position,
-            });
-        };
-        after = last.position;
+    let mut pages = Replay::new(store, Position::START, position, PAGE);
+    while let Some(batch) = pages.next().await? {
         for event in batch
             .iter()
             .filter(|e| e.stream.category() == Account::CATEGORY)

@@ -22,6 +22,12 @@ use crate::cache::{Current, Key, StateCache};
 use crate::error::ExecuteError;
 use crate::reply::{JointReply, JointVerdict, Reply, Verdict};
 
+/// The size of a page of a stream that does not end on the first one.
+const LONG_PAGE: BatchSize = match BatchSize::new(5_000) {
+    Some(size) => size,
+    None => BatchSize::ONE,
+};
+
 /// How often a command is decided again after a conflict before its caller is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries(pub u32);
@@ -343,7 +349,8 @@ impl<S: EventStore> Executor<S> {
         mut current: Current,
         until: impl Fn(&RecordedEvent) -> bool,
     ) -> Result<Current, ExecuteError> {
-        let page = BatchSize::default();
+        // Most streams end on the first page; for one that does not, round trips count.
+        let mut page = BatchSize::default();
         loop {
             let events = self
                 .store
@@ -369,6 +376,7 @@ impl<S: EventStore> Executor<S> {
             if !full {
                 return Ok(current);
             }
+            page = LONG_PAGE;
         }
     }
 

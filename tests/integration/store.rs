@@ -124,6 +124,34 @@ async fn a_request_that_the_server_refuses_fails_alone() {
     assert_eq!(store.head().await.unwrap().number(), 97);
 }
 
+/// Versions and positions have 63 bits, and a conflict is the same typed error beyond 16 and 32.
+#[tokio::test]
+async fn conflicts_are_the_same_beyond_sixteen_and_thirty_two_bits() {
+    let database = postgres::store_database().await;
+    let superuser = postgres::superuser(&database).await;
+    let store = PostgresStore::open(&database, 2).await.unwrap();
+    for (position, version) in [(1, 65_535_i64), (2, (1 << 31) + 1)] {
+        superuser
+            .execute(
+                "INSERT INTO store.events (position, version, recorded_at, event_id, command_id, \
+                 schema_version, category, stream_id, event_type, payload, metadata) VALUES \
+                 ($1::int, $2, 0, gen_random_uuid(), gen_random_uuid(), 1, 'test', $2::text, 'T', \
+                 '{}', '{}')",
+                &[&position, &version],
+            )
+            .await
+            .unwrap();
+        let mut request = one_event(&version.to_string(), &format!("at {version}"));
+        let expected = ExpectedVersion::Exact(folio_core::Version::new(version - 1).unwrap());
+        request.writes[0].expected = expected;
+        let error = store.append(request).await.unwrap_err();
+        assert!(
+            matches!(&error, AppendError::VersionConflict { actual, .. } if actual.number() == version),
+            "{error:?}"
+        );
+    }
+}
+
 /// A transaction with one snapshot for all its statements would read versions from before it
 /// waited for the lock, and two writers could both win.
 #[tokio::test]

@@ -9,7 +9,8 @@ use futures_util::future::{join, join_all};
 
 use crate::command::{Actor, CommandContext, Fingerprint};
 use crate::event::{NewEvent, RecordedEvent};
-use crate::id::CommandId;
+use crate::filter::{Filter, Member};
+use crate::id::{CommandId, EventId};
 use crate::store::{
     Append, AppendError, AppendStatus, Appended, EventStore, InvalidAppend, Outcome, StreamWrite,
 };
@@ -41,6 +42,10 @@ macro_rules! event_store_contract {
             stream_exists_needs_a_stream,
             exact_admits_its_version_only,
             any_admits_everything,
+            last_event_admits_that_very_event_only,
+            a_filtered_read_gives_what_is_wanted_and_how_far_it_looked,
+            members_of_a_group_share_the_streams,
+            a_filtered_read_at_the_end_is_empty,
             conflicts_are_the_same_at_one_two_and_three_digits,
             an_append_on_several_streams_is_atomic,
             a_stream_without_events_is_a_condition,
@@ -168,6 +173,110 @@ mod cases {
     pub async fn any_admits_everything(store: impl EventStore) {
         append(&store, "a", ExpectedVersion::Any, 1).await.unwrap();
         append(&store, "a", ExpectedVersion::Any, 1).await.unwrap();
+    }
+
+    pub async fn last_event_admits_that_very_event_only(store: impl EventStore) {
+        let first = committed(append(&store, "a", ExpectedVersion::Any, 2).await);
+        let expected = |number, event: &RecordedEvent| ExpectedVersion::LastEvent {
+            version: version(number),
+            event_id: event.event_id,
+        };
+        // Another event at that version, that event at another version, no stream at all.
+        for (name, wrong, actual) in [
+            ("a", expected(2, &first[0]), 2),
+            ("a", expected(1, &first[0]), 2),
+            ("a", expected(3, &first[1]), 2),
+            ("b", expected(2, &first[1]), 0),
+        ] {
+            assert_conflict(append(&store, name, wrong, 1).await, name, wrong, actual);
+        }
+        // Two at once on events that are not recorded yet, as a writer that decides ahead does.
+        let second = request(vec![write("a", expected(2, &first[1]), 1)]);
+        let event_id = EventId::of_command(second.context.id, 0);
+        let ahead = ExpectedVersion::LastEvent {
+            version: version(3),
+            event_id,
+        };
+        let third = request(vec![write("a", ahead, 1)]);
+        let (second, third) = join(store.append(second), store.append(third)).await;
+        committed(second);
+        assert_eq!(versions(&committed(third)), [4]);
+    }
+
+    pub async fn a_filtered_read_gives_what_is_wanted_and_how_far_it_looked(
+        store: impl EventStore,
+    ) {
+        for round in 0..6 {
+            append(&store, &round.to_string(), ExpectedVersion::Any, 1)
+                .await
+                .unwrap();
+            let other = StreamWrite {
+                stream: StreamId::new("other", "x/y").unwrap(),
+                ..write("x", ExpectedVersion::Any, 1)
+            };
+            store.append(request(vec![other])).await.unwrap();
+        }
+        let other = Filter::category("other");
+        let stream = Filter::stream(StreamId::new("other", "x/y").unwrap());
+        for filter in [other, stream] {
+            // The limit applies to what is wanted.
+            let two = BatchSize::new(2).unwrap();
+            let page = store
+                .read_filtered(&filter, position(2), two)
+                .await
+                .unwrap();
+            assert_eq!(positions(&page.events), [4, 6]);
+            assert_eq!(page.through, position(6));
+            let rest = store
+                .read_filtered(&filter, page.through, BatchSize::default())
+                .await
+                .unwrap();
+            assert_eq!(positions(&rest.events), [8, 10, 12]);
+            assert_eq!(rest.through, position(12));
+        }
+        let nothing = Filter::category("none");
+        let page = store
+            .read_filtered(&nothing, Position::START, BatchSize::default())
+            .await
+            .unwrap();
+        assert!(page.events.is_empty());
+        assert_eq!(page.through, position(12));
+    }
+
+    pub async fn members_of_a_group_share_the_streams(store: impl EventStore) {
+        for name in 0..30 {
+            append(&store, &format!("é {name}"), ExpectedVersion::Any, 1)
+                .await
+                .unwrap();
+        }
+        let mut all = Vec::new();
+        for number in 0..4 {
+            let member = Member::new(number, 4).unwrap();
+            let page = store
+                .read_filtered(
+                    &Filter::all().for_member(member),
+                    Position::START,
+                    BatchSize::default(),
+                )
+                .await
+                .unwrap();
+            assert!(page.events.iter().all(|event| member.has(&event.stream)));
+            all.extend(positions(&page.events));
+        }
+        all.sort_unstable();
+        assert_eq!(all, (1..=30).collect::<Vec<_>>());
+    }
+
+    pub async fn a_filtered_read_at_the_end_is_empty(store: impl EventStore) {
+        append(&store, "a", ExpectedVersion::Any, 3).await.unwrap();
+        for after in [3, 99] {
+            let page = store
+                .read_filtered(&Filter::all(), position(after), BatchSize::default())
+                .await
+                .unwrap();
+            assert!(page.events.is_empty());
+            assert_eq!(page.through, position(after));
+        }
     }
 
     pub async fn conflicts_are_the_same_at_one_two_and_three_digits(store: impl EventStore) {

@@ -6,12 +6,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "a benchmark fails by panicking, and prints"
 )]
 
 mod account;
+mod long;
 mod measure;
 mod ours;
 mod raw;
@@ -65,6 +67,19 @@ async fn main() {
     }
     if wanted("w5") {
         w5(&server).await;
+    }
+    if wanted("w6") {
+        long::w6(&server).await;
+    }
+    if wanted("import") {
+        long::import(&server).await;
+    }
+    if wanted("memory") {
+        long::memory(&server).await;
+    }
+    // It fills a store with millions of events first, so it has to be asked for.
+    if chosen.iter().any(|choice| choice == "growth") {
+        long::growth(&server).await;
     }
     cluster.remove().await.unwrap();
 }

@@ -7,7 +7,7 @@ use folio_core::{
     Actor, BatchSize, CommandContext, CommandId, ExpectedVersion, Fingerprint, NewEvent, Position,
     StreamId,
 };
-use folio_postgres::PostgresStore;
+use folio_postgres::{PostgresStore, Replay};
 use folio_runtime::Executor;
 use uuid::Uuid;
 
@@ -71,16 +71,14 @@ pub(crate) async fn appends(store: &Arc<PostgresStore>, callers: usize, events: 
 
 /// Reads the whole store in pages, and decodes it.
 pub(crate) async fn replay(store: &PostgresStore, page: BatchSize) -> u64 {
-    let (mut after, mut count) = (Position::START, 0);
-    loop {
-        let events = store.read_all(after, page).await.unwrap();
-        let Some(last) = events.last() else {
-            return count;
-        };
-        after = last.position;
+    let head = store.head().await.unwrap();
+    let mut replay = Replay::new(store, Position::START, head, page);
+    let mut count = 0;
+    while let Some(events) = replay.next().await.unwrap() {
         for event in &events {
             std::hint::black_box(event.decode::<AccountEvent>().unwrap());
             count += 1;
         }
     }
+    count
 }
