@@ -1,5 +1,7 @@
 //! `ledger audit`: replays everything, and compares every balance with the read model.
 
+use std::sync::Arc;
+
 use clap::Args;
 use folio_core::EventStore;
 use folio_postgres::{OpenError, PoolError, PostgresStore, Role};
@@ -45,7 +47,7 @@ pub async fn run(arguments: AuditArgs) -> Result<Finding, AuditCommandError> {
 
 async fn audit(server: &Server, book: &str) -> Result<AuditReport, AuditCommandError> {
     let databases = AccountsDatabases::existing(&server.config, book);
-    let store = PostgresStore::open(&databases.events, CONNECTIONS).await?;
+    let store = Arc::new(PostgresStore::open(&databases.events, CONNECTIONS).await?);
     let queries = BalancesQueries::new(databases.models.pool(Role::Reader, CONNECTIONS)?);
     eprintln!("store {} of book {book}", store.store_id());
     let bar = ProgressBar::new(0).with_style(

@@ -68,7 +68,7 @@ impl AuditReport {
 ///
 /// [`AuditError`] when either side cannot be read. A difference is not an error but a finding.
 pub async fn audit(
-    store: &impl EventStore,
+    store: &(impl EventStore + Clone),
     queries: &BalancesQueries,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<AuditReport, AuditError> {
@@ -92,7 +92,7 @@ pub async fn audit(
     let total = position.number().unsigned_abs();
     let mut accounts: BTreeMap<String, (Option<Account>, Version)> = BTreeMap::new();
     let mut events = 0_u64;
-    let mut pages = Replay::new(store, Position::START, position, PAGE);
+    let mut pages = Replay::new(store.clone(), Position::START, position, PAGE);
     while let Some(batch) = pages.next().await? {
         for event in batch
             .iter()

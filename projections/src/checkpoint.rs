@@ -67,8 +67,9 @@ pub(crate) async fn lock(
     checkpoint: Checkpoint,
 ) -> Result<(), CheckpointError> {
     let store_id = checkpoint.store_id.as_uuid();
+    let statement = transaction.prepare_cached(LOCK).await?;
     let row = transaction
-        .query_opt(LOCK, &[&name.name, &name.version, &store_id])
+        .query_opt(&statement, &[&name.name, &name.version, &store_id])
         .await?
         .ok_or(CheckpointError::Vanished { name })?;
     let found = Position::START.plus(row.try_get(0)?);
@@ -90,8 +91,9 @@ pub(crate) async fn advance(
     to: Checkpoint,
 ) -> Result<(), CheckpointError> {
     let (position, event) = (to.position.number(), to.event.as_bytes().as_slice());
+    let statement = transaction.prepare_cached(MOVE).await?;
     transaction
-        .execute(MOVE, &[&name.name, &name.version, &position, &event])
+        .execute(&statement, &[&name.name, &name.version, &position, &event])
         .await?;
     Ok(())
 }

@@ -1,14 +1,11 @@
 //! Reading a store from a position on as fast as it goes: the next page is on its way while the last
 //! one is worked on.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
-
 use folio_core::store::{EventStore, ReadError};
 use folio_core::{BatchSize, Position, RecordedEvent};
+use tokio::task::JoinHandle;
 
-type Page<'s> = Pin<Box<dyn Future<Output = Result<Vec<RecordedEvent>, ReadError>> + Send + 's>>;
+use crate::sqlstate::boxed;
 
 /// The events of a store between two positions, in pages.
 ///
@@ -17,10 +14,12 @@ type Page<'s> = Pin<Box<dyn Future<Output = Result<Vec<RecordedEvent>, ReadError
 /// server from cleaning up.
 ///
 /// ```
+/// # use std::sync::Arc;
 /// # use folio_core::{BatchSize, EventStore, InMemoryStore, Position};
 /// # use folio_postgres::Replay;
-/// # async fn count(store: &impl EventStore) -> Result<usize, folio_core::ReadError> {
-/// let mut replay = Replay::new(store, Position::START, store.head().await?, BatchSize::default());
+/// # async fn count(store: Arc<InMemoryStore>) -> Result<usize, folio_core::ReadError> {
+/// let head = store.head().await?;
+/// let mut replay = Replay::new(store, Position::START, head, BatchSize::default());
 /// let mut events = 0;
 /// while let Some(page) = replay.next().await? {
 ///     events += page.len();
@@ -28,20 +27,24 @@ type Page<'s> = Pin<Box<dyn Future<Output = Result<Vec<RecordedEvent>, ReadError
 /// # Ok(events)
 /// # }
 /// ```
-pub struct Replay<'s, S> {
-    store: &'s S,
+#[derive(Debug)]
+pub struct Replay<S> {
+    store: S,
     page: BatchSize,
     /// Where the page after the one that is ahead begins.
     next: Position,
     until: Position,
-    ahead: Option<Page<'s>>,
+    // A task of its own, so that it comes to an end and gives its connection back whatever the
+    // reader does meanwhile. A future that waits to be polled would keep the connection from others,
+    // and from the reader itself.
+    ahead: Option<JoinHandle<Result<Vec<RecordedEvent>, ReadError>>>,
 }
 
-impl<'s, S: EventStore> Replay<'s, S> {
+impl<S: EventStore + Clone> Replay<S> {
     /// The events of `store` after `after`, up to and including `until`, in pages of `page` events.
     /// At most two pages are in memory.
     #[must_use]
-    pub const fn new(store: &'s S, after: Position, until: Position, page: BatchSize) -> Self {
+    pub const fn new(store: S, after: Position, until: Position, page: BatchSize) -> Self {
         Self {
             store,
             page,
@@ -56,22 +59,21 @@ impl<'s, S: EventStore> Replay<'s, S> {
     /// # Errors
     ///
     /// [`ReadError`]; a hole in the store is one. An error is never taken for the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the page that it waits for. Begin again where the last one ended.
     pub async fn next(&mut self) -> Result<Option<Vec<RecordedEvent>>, ReadError> {
         let Some(page) = self.ahead.take().or_else(|| self.start()) else {
             return Ok(None);
         };
         self.ahead = self.start();
-        if let Some(ahead) = &mut self.ahead {
-            // Polled once, its question is sent. What it answers waits until it is polled again.
-            let answered = poll_fn(|task| Poll::Ready(ahead.as_mut().poll(task))).await;
-            if let Poll::Ready(events) = answered {
-                self.ahead = Some(Box::pin(std::future::ready(events)));
-            }
-        }
-        page.await.map(Some)
+        page.await
+            .map_err(|error| ReadError::Failed(boxed(error)))?
+            .map(Some)
     }
 
-    fn start(&mut self) -> Option<Page<'s>> {
+    fn start(&mut self) -> Option<JoinHandle<Result<Vec<RecordedEvent>, ReadError>>> {
         let left = self.until.events_since(self.next);
         if left == 0 {
             return None;
@@ -80,9 +82,9 @@ impl<'s, S: EventStore> Replay<'s, S> {
         // What is left of the last page is below the size of a page, which is 16 bits.
         let events = u16::try_from(left.min(self.page.events())).unwrap_or(u16::MAX);
         self.next = after.plus(i64::from(events));
-        let (store, expected) = (self.store, self.next);
+        let (store, expected) = (self.store.clone(), self.next);
         let limit = BatchSize::new(events)?;
-        Some(Box::pin(async move {
+        Some(tokio::spawn(async move {
             let events = store.read_all(after, limit).await?;
             let last = events.last().map_or(after, |event| event.position);
             if last == expected {
@@ -97,11 +99,10 @@ impl<'s, S: EventStore> Replay<'s, S> {
     }
 }
 
-impl<S> std::fmt::Debug for Replay<'_, S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replay")
-            .field("next", &self.next)
-            .field("until", &self.until)
-            .finish_non_exhaustive()
+impl<S> Drop for Replay<S> {
+    fn drop(&mut self) {
+        if let Some(ahead) = &self.ahead {
+            ahead.abort();
+        }
     }
 }

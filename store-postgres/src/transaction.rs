@@ -21,7 +21,7 @@ pub async fn commit(transaction: deadpool_postgres::Transaction<'_>) -> Result<(
     // In a transaction that has failed, COMMIT rolls back and reports success. Any query is refused
     // there, so with this one a swallowed error cannot pass for a commit.
     transaction
-        .execute("SELECT", &[])
+        .batch_execute("SELECT")
         .await
         .map_err(CommitError::RolledBack)?;
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]

@@ -159,7 +159,7 @@ async fn audit_after(
 }
 
 async fn audit(databases: &AccountsDatabases) -> Result<AuditReport, AuditError> {
-    let store = PostgresStore::open(&databases.events, 1).await.unwrap();
+    let store = std::sync::Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
     let readers = databases.models.pool(Role::Reader, 1).unwrap();
     ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {}).await
 }

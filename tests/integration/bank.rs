@@ -220,7 +220,7 @@ async fn balances(api: &Api, import: &ImportSummary) -> BTreeMap<String, String>
 }
 
 async fn audit(api: &Api) -> AuditReport {
-    let store = PostgresStore::open(&api.databases.events, 1).await.unwrap();
+    let store = std::sync::Arc::new(PostgresStore::open(&api.databases.events, 1).await.unwrap());
     let readers = api.databases.models.pool(Role::Reader, 1).unwrap();
     ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {})
         .await

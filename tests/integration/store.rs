@@ -135,9 +135,9 @@ async fn conflicts_are_the_same_beyond_sixteen_and_thirty_two_bits() {
             .execute(
                 "INSERT INTO store.events (position, version, recorded_at, event_id, command_id, \
                  schema_version, category, stream_id, event_type, payload, metadata) VALUES \
-                 ($1::int, $2, 0, gen_random_uuid(), gen_random_uuid(), 1, 'test', $2::text, 'T', \
+                 ($1::int, $2, 0, gen_random_uuid(), gen_random_uuid(), 1, 'test', $3, 'T', \
                  '{}', '{}')",
-                &[&position, &version],
+                &[&position, &version, &version.to_string()],
             )
             .await
             .unwrap();

@@ -9,7 +9,9 @@ use folio_core::{
     ExpectedVersion, Filter, Fingerprint, HistoryError, InMemoryStore, Member, NewEvent, Position,
     StreamId,
 };
-use folio_postgres::{PostgresStore, Subscription, SubscriptionError, SubscriptionSettings};
+use folio_postgres::{
+    PostgresStore, Replay, Subscription, SubscriptionError, SubscriptionSettings,
+};
 use folio_tests::postgres;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -173,6 +175,30 @@ async fn lost_connections_lose_nothing() {
         }
     }
     assert_eq!(seen, (1..=100).collect::<Vec<_>>());
+}
+
+/// A replay reads ahead. The page that is ahead must not keep the only connection from a reader that
+/// asks the store for something else meanwhile.
+#[tokio::test]
+async fn a_replay_that_reads_ahead_keeps_no_connection_from_its_reader() {
+    let database = postgres::store_database().await;
+    let postgres = Arc::new(PostgresStore::open(&database, 1).await.unwrap());
+    let store: Arc<dyn EventStore> = Arc::clone(&postgres) as _;
+    append(&store, "even/a", 95).await;
+    let page = BatchSize::new(10).unwrap();
+    let until = Position::new(95).unwrap();
+    let mut replay = Replay::new(postgres, Position::START, until, page);
+    let mut seen = Vec::new();
+    while let Some(events) = tokio::time::timeout(PATIENCE, replay.next())
+        .await
+        .expect("it goes on")
+        .unwrap()
+    {
+        let head = tokio::time::timeout(PATIENCE, store.head()).await;
+        assert_eq!(head.expect("a connection").unwrap(), until);
+        seen.extend(events.iter().map(|event| event.position.number()));
+    }
+    assert_eq!(seen, (1..=95).collect::<Vec<_>>());
 }
 
 /// With an hour between two polls only the notification can have woken it.

@@ -27,8 +27,8 @@ use crate::http::problem::{Problem, ProblemBody};
 
 /// Most postings in one request.
 const POSTINGS_MAX: usize = 1_000;
-/// Accounts that are posted to side by side: as many as the store has connections to append with.
-const ACCOUNTS_AT_ONCE: usize = 8;
+/// Accounts that are posted to side by side. Their appends travel together.
+const ACCOUNTS_AT_ONCE: usize = 256;
 const ROUTE: &str = "POST /v1/postings/bulk";
 /// Keeps the keys of single postings apart from the keys of whole requests.
 const POSTING_ROUTE: &str = "POST /v1/postings/bulk posting";

@@ -123,7 +123,8 @@ impl Projector for Count {
         transaction: &Transaction<'_>,
     ) -> Result<(), ProjectorError> {
         let last = events.last().map_or(0, |event| event.position.number());
-        transaction.execute(UPSERT, &[&last]).await?;
+        let upsert = transaction.prepare_cached(UPSERT).await?;
+        transaction.execute(&upsert, &[&last]).await?;
         Ok(())
     }
 
@@ -295,7 +296,7 @@ pub(crate) async fn memory(server: &tokio_postgres::Config) {
     }
     let page = BatchSize::new(5_000).unwrap();
     let head = bench.store.head().await.unwrap();
-    let mut replay = Replay::new(&bench.store, Position::START, head, page);
+    let mut replay = Replay::new(Arc::clone(&bench.store), Position::START, head, page);
     let (mut seen, mut tenth, mut most) = (0, 0, 0);
     while let Some(events) = replay.next().await.unwrap() {
         seen += events.len();

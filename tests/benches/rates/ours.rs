@@ -70,9 +70,9 @@ pub(crate) async fn appends(store: &Arc<PostgresStore>, callers: usize, events: 
 }
 
 /// Reads the whole store in pages, and decodes it.
-pub(crate) async fn replay(store: &PostgresStore, page: BatchSize) -> u64 {
+pub(crate) async fn replay(store: &Arc<PostgresStore>, page: BatchSize) -> u64 {
     let head = store.head().await.unwrap();
-    let mut replay = Replay::new(store, Position::START, head, page);
+    let mut replay = Replay::new(Arc::clone(store), Position::START, head, page);
     let mut count = 0;
     while let Some(events) = replay.next().await.unwrap() {
         for event in &events {
