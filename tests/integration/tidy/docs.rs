@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{Member, assert_none, files, has_word, members, root, text, workspace};
 
-const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "GUARANTEES.md",
+    "BENCHMARKS.md",
+];
 
 /// Most lines of a bank account with its events, commands and refusals.
 const QUICKSTART_LINES_MAX: usize = 40;
