@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::command::Fingerprint;
 use crate::event::RecordedEvent;
 use crate::id::StoreId;
 use crate::store::{EventStore, ReadError};
@@ -24,7 +24,6 @@ impl EventHash {
     #[must_use]
     pub fn of(event: &RecordedEvent) -> Self {
         let (event_id, command_id) = (event.event_id.as_uuid(), event.command_id.as_uuid());
-        let mut hash = Sha256::new();
         let parts: [&[u8]; 11] = [
             &event.position.number().to_be_bytes(),
             event.stream.category().as_bytes(),
@@ -38,11 +37,7 @@ impl EventHash {
             &event.payload,
             &event.metadata,
         ];
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        Self(hash.finalize().into())
+        Self(*Fingerprint::of(&parts).as_bytes())
     }
 
     /// The hash that was stored as `bytes`; none unless there are 32 of them.

@@ -3,8 +3,11 @@
 //! # Layout
 //!
 //! * [`PostgresStore`]: the [`EventStore`](folio_core::EventStore) on PostgreSQL. Appending is in
-//!   `append.rs`, reading in `read.rs`.
-//! * [`Database`]: one database of one service, with its roles and its connection pools.
+//!   `append/`, reading in `read.rs`; `checks.rs` says which server is fit to be opened.
+//! * [`Subscription`]: follows a store; `signal.rs` wakes it across processes.
+//! * [`Replay`]: reads a store from end to end, one page ahead.
+//! * [`Database`]: one database of one service, with its roles and its connection pools, from which
+//!   a [`Connection`] comes back only when its use came to an end.
 //! * [`provision`](mod@provision): makes databases and roles on a server.
 //! * [`migrate`](mod@migrate): brings a database to the level that this program needs.
 //! * [`commit`]: the one place that commits an explicit transaction.
@@ -14,7 +17,8 @@
 //!
 //! An append is one statement: no transaction is left open for a lost connection or a dropped
 //! future to leave behind. What the connection was told last, the server does or does not do as a
-//! whole; which of the two is asked with the command id.
+//! whole; which of the two is found out by the command id, on a session that waits until the old one
+//! has gone.
 
 mod append;
 mod checks;

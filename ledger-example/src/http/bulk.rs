@@ -209,10 +209,7 @@ async fn claim(ledger: &Ledger, caller: &Caller, items: &[Item]) -> Result<Appen
         .append(claim)
         .await
         .map_err(ExecuteError::from)?;
-    Ok(match claimed.status {
-        AppendStatus::Executed => AppendStatus::Executed,
-        AppendStatus::AlreadyApplied => AppendStatus::AlreadyApplied,
-    })
+    Ok(claimed.status)
 }
 
 async fn carry_out(
