@@ -156,6 +156,23 @@ impl EventStore for InMemoryStore {
             .collect())
     }
 
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamId,
+        before: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        let records = self.records();
+        let indices = records.streams.get(stream).map_or(&[][..], Vec::as_slice);
+        Ok(indices
+            .iter()
+            .take(count(before.number()).saturating_sub(1))
+            .rev()
+            .take(count(limit.events()))
+            .filter_map(|index| records.events.get(*index).cloned())
+            .collect())
+    }
+
     async fn read_all(
         &self,
         after: Position,
@@ -166,6 +183,22 @@ impl EventStore for InMemoryStore {
             .events
             .iter()
             .skip(count(after.number()))
+            .take(count(limit.events()))
+            .cloned()
+            .collect())
+    }
+
+    async fn read_all_backwards(
+        &self,
+        before: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        let records = self.records();
+        Ok(records
+            .events
+            .iter()
+            .take(count(before.number()).saturating_sub(1))
+            .rev()
             .take(count(limit.events()))
             .cloned()
             .collect())

@@ -63,6 +63,20 @@ pub trait EventStore: Send + Sync + 'static {
         limit: BatchSize,
     ) -> Result<Vec<RecordedEvent>, ReadError>;
 
+    /// The events of one stream with versions below `before`, the latest first, at most `limit`.
+    ///
+    /// [`Version::MAX`] starts at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamId,
+        before: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
     /// The events of the whole store with positions above `after`, ascending, at most `limit`.
     ///
     /// Fewer than `limit` means that the end was reached.
@@ -73,6 +87,20 @@ pub trait EventStore: Send + Sync + 'static {
     async fn read_all(
         &self,
         after: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// The events of the whole store with positions below `before`, the latest first, at most
+    /// `limit`.
+    ///
+    /// [`Position::MAX`] starts at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    async fn read_all_backwards(
+        &self,
+        before: Position,
         limit: BatchSize,
     ) -> Result<Vec<RecordedEvent>, ReadError>;
 
@@ -153,12 +181,29 @@ impl<S: EventStore + ?Sized> EventStore for std::sync::Arc<S> {
         (**self).read_stream(stream, after, limit).await
     }
 
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamId,
+        before: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        (**self).read_stream_backwards(stream, before, limit).await
+    }
+
     async fn read_all(
         &self,
         after: Position,
         limit: BatchSize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
         (**self).read_all(after, limit).await
+    }
+
+    async fn read_all_backwards(
+        &self,
+        before: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        (**self).read_all_backwards(before, limit).await
     }
 
     async fn read_filtered(
@@ -249,7 +294,8 @@ impl Append {
     ///
     /// # Errors
     ///
-    /// [`InvalidAppend`] when a stream stands in it twice, or a refusal comes with events.
+    /// [`InvalidAppend`] when a stream stands in it twice, an event's type contains NUL, or a
+    /// refusal comes with events.
     pub fn check(&self) -> Result<(), InvalidAppend> {
         let mut streams: Vec<&StreamId> = self.writes.iter().map(|write| &write.stream).collect();
         streams.sort_unstable();
@@ -260,6 +306,12 @@ impl Append {
         if let Some((stream, _)) = twice {
             return Err(InvalidAppend::StreamTwice {
                 stream: (*stream).clone(),
+            });
+        }
+        let mut events = self.writes.iter().flat_map(|write| &write.events);
+        if let Some(event) = events.find(|event| event.event_type.contains('\0')) {
+            return Err(InvalidAppend::EventType {
+                event_type: event.event_type.clone(),
             });
         }
         if self.refusal.is_some() && self.writes.iter().any(|write| !write.events.is_empty()) {

@@ -122,6 +122,8 @@ pub struct Version(i64);
 impl Version {
     /// Before the first event.
     pub const NONE: Self = Self(0);
+    /// After any event that there can be.
+    pub const MAX: Self = Self(i64::MAX);
 
     /// The version with this number; none when it is negative.
     #[must_use]
@@ -159,6 +161,8 @@ pub struct Position(i64);
 impl Position {
     /// Before the first event.
     pub const START: Self = Self(0);
+    /// After any event that there can be.
+    pub const MAX: Self = Self(i64::MAX);
 
     /// The position with this number; none when it is negative.
     #[must_use]

@@ -13,6 +13,7 @@ use crate::pool::Pool;
 use crate::sqlstate::boxed;
 
 const READ_STREAM: &str = include_str!("sql/read_stream.sql");
+const READ_STREAM_BACKWARDS: &str = include_str!("sql/read_stream_backwards.sql");
 const READ_ALL: &str = include_str!("sql/read_all.sql");
 const READ_FILTERED: &str = include_str!("sql/read_filtered.sql");
 const KEEP_SNAPSHOT: &str = include_str!("sql/keep_snapshot.sql");
@@ -45,6 +46,27 @@ pub(crate) async fn stream(
     rows.iter().map(event).collect()
 }
 
+pub(crate) async fn stream_backwards(
+    pool: &Pool,
+    stream: &StreamId,
+    before: Version,
+    limit: BatchSize,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let rows = query(
+        pool,
+        READ_STREAM_BACKWARDS,
+        &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT8],
+        &[
+            &stream.category(),
+            &stream.id(),
+            &before.number(),
+            &limit.events(),
+        ],
+    )
+    .await?;
+    rows.iter().map(event).collect()
+}
+
 pub(crate) async fn all(
     pool: &Pool,
     after: Position,
@@ -70,6 +92,24 @@ pub(crate) async fn all(
             });
         }
     }
+    Ok(events)
+}
+
+/// A page that ends before `before` is the same range as one that starts so many positions earlier.
+pub(crate) async fn all_backwards(
+    pool: &Pool,
+    before: Position,
+    limit: BatchSize,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let last = before.number().saturating_sub(1);
+    let last = last.min(head(pool).await?.number());
+    let wanted = last.min(limit.events());
+    let Some(limit) = u16::try_from(wanted).ok().and_then(BatchSize::new) else {
+        return Ok(Vec::new());
+    };
+    let first = Position::START.plus(last.saturating_sub(wanted));
+    let mut events = all(pool, first, limit).await?;
+    events.reverse();
     Ok(events)
 }
 

@@ -117,12 +117,29 @@ impl EventStore for PostgresStore {
         read::stream(&self.readers, stream, after, limit).await
     }
 
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamId,
+        before: Version,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::stream_backwards(&self.readers, stream, before, limit).await
+    }
+
     async fn read_all(
         &self,
         after: Position,
         limit: BatchSize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
         read::all(&self.readers, after, limit).await
+    }
+
+    async fn read_all_backwards(
+        &self,
+        before: Position,
+        limit: BatchSize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::all_backwards(&self.readers, before, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

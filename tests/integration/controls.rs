@@ -2,12 +2,15 @@
 //! break that it is there for. A suite that stayed green without the protection would show nothing.
 
 use folio_core::store::{Append, AppendError, AppendStatus, Appended, EventStore, StreamWrite};
+use folio_core::testing::contract::schedules;
 use folio_core::{
     Actor, CommandContext, CommandId, EventId, ExpectedVersion, Fingerprint, NewEvent, StreamId,
     Version,
 };
 use folio_postgres::{Database, PostgresStore};
 use folio_tests::postgres;
+
+use crate::conformance::schedules::Stage;
 
 const MANY: &str = "store.append_many";
 const ONE: &str = "store.append_one";
@@ -24,6 +27,30 @@ async fn without_the_lock_two_appends_take_the_same_position() {
     );
     let without = [(MANY, lock, "")];
     assert!(race_on_streams_of_their_own(&database_with(&without).await).await > 0);
+}
+
+/// What a table with a sequence does: the reader that looks after every step of a schedule meets the
+/// later position first.
+#[tokio::test]
+async fn with_positions_from_a_sequence_a_reader_meets_the_later_one_first() {
+    let schedule = |changes: &'static [(&str, &str, &str)]| async move {
+        let stage = || async { Stage::over(database_with(changes).await).await };
+        schedules::g1_a_later_append_that_is_committed_first_hides_no_earlier_one(stage).await;
+    };
+    schedule(&[]).await;
+    let naive = &[
+        (MANY, "PERFORM FROM store.append_lock FOR UPDATE;", ""),
+        (
+            MANY,
+            "head := coalesce(head, 0);",
+            "head := nextval('public.naive') - 1;",
+        ),
+    ];
+    let seen = tokio::spawn(schedule(naive)).await;
+    let what = seen.unwrap_err().into_panic();
+    let what = what.downcast_ref::<String>().unwrap();
+    // The store counts along, and calls it a hole.
+    assert!(what.contains("Corrupt { position: Position(1)"), "{what}");
 }
 
 /// In both forms: all of a call at once, and one by one.
@@ -132,6 +159,12 @@ async fn store_with(changes: &[(&str, &str, &str)]) -> PostgresStore {
 async fn database_with(changes: &[(&str, &str, &str)]) -> Database {
     let database = postgres::store_database().await;
     let client = postgres::superuser(&database).await;
+    client
+        .batch_execute(
+            "CREATE SEQUENCE public.naive; GRANT USAGE ON SEQUENCE public.naive TO PUBLIC",
+        )
+        .await
+        .unwrap();
     for (function, fragment, replacement) in changes {
         let definition: String = client
             .query_one("SELECT pg_get_functiondef($1::text::regproc)", &[function])

@@ -11,7 +11,7 @@
 mod audit;
 mod bank;
 mod checks;
-mod contract;
+mod conformance;
 mod controls;
 mod differential;
 mod executor;

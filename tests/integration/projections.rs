@@ -141,7 +141,7 @@ async fn a_restart_goes_on_where_the_model_is() {
 
 /// The task is dropped wherever it happens to be: before, within or after its transaction.
 #[tokio::test]
-async fn a_runner_that_dies_at_any_point_loses_and_doubles_nothing() {
+async fn g9_a_runner_that_dies_at_any_point_loses_and_doubles_nothing() {
     let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
     append(&store, 700).await;
     let mut deaths = 0;
@@ -166,7 +166,7 @@ async fn a_runner_that_dies_at_any_point_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn two_runners_of_one_projection_write_each_event_once() {
+async fn g14_two_runners_of_one_projection_write_each_event_once() {
     let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
     append(&store, 500).await;
     let one = Running::start(Positions::default(), Arc::clone(&store), models.pool());
@@ -252,7 +252,7 @@ async fn a_model_of_another_store_is_not_written_to() {
 /// A store that was restored to an earlier moment, or lost commits in a failover, is shorter than
 /// what was read of it, or gives the same positions to other events. Its id is still the same.
 #[tokio::test]
-async fn a_store_that_went_back_or_was_forked_stops_the_runner() {
+async fn g13_a_store_that_went_back_or_was_forked_stops_the_runner() {
     for (events, history, expected) in [
         (
             4,

@@ -169,7 +169,7 @@ async fn appending_in_a_transaction_with_one_snapshot_is_refused() {
             .await
             .unwrap();
         let error = transaction
-            .batch_execute(postgres::APPEND_BY_SQL)
+            .batch_execute(&postgres::append_by_sql("t", "slow", b"{}"))
             .await
             .unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INVALID_TRANSACTION_STATE));
@@ -186,7 +186,7 @@ async fn a_position_is_not_given_while_an_earlier_one_is_open() {
     for (round, end) in ["rollback", "commit"].into_iter().enumerate() {
         let transaction = other.transaction().await.unwrap();
         let first: i64 = transaction
-            .query_one(postgres::APPEND_BY_SQL, &[])
+            .query_one(&postgres::append_by_sql("t", "slow", b"{}"), &[])
             .await
             .unwrap()
             .get(0);

@@ -101,11 +101,20 @@ pub async fn end_all_sessions(database: &Database) {
         .expect("the sessions are ended");
 }
 
-/// Appends one event to stream `t/slow` by the store's SQL function, in whatever transaction it is
-/// run: for writers that do what no appender of ours does. Answers `first_position`.
-pub const APPEND_BY_SQL: &str = "SELECT first_position \
-     FROM (SELECT ARRAY[gen_random_uuid()] AS id, ARRAY[decode(repeat('00', 32), 'hex')] AS print, \
-                  ARRAY['{}'::bytea] AS json, ARRAY[1] AS one, ARRAY[1::bigint] AS first) x, \
-     store.append_many(id, print, json, ARRAY[NULL::bytea], one, one, '{t}', '{slow}', '{-1}', \
-         ARRAY[NULL::uuid], one, '{0}', one, id, json, print, '{t}', '{slow}', one, one, first, \
-         id, '{Slow}', one, json)";
+/// A statement that appends one event by the store's SQL function, in whatever transaction it is run:
+/// for writers that do what no appender of ours does. Answers `first_position`.
+///
+/// Names and payload must hold no quotes, commas or braces but the payload's own.
+pub fn append_by_sql(category: &str, id: &str, payload: &[u8]) -> String {
+    let payload: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "SELECT first_position \
+         FROM (SELECT ARRAY[gen_random_uuid()] AS id, \
+                      ARRAY[decode(repeat('00', 32), 'hex')] AS print, \
+                      ARRAY['{{}}'::bytea] AS json, ARRAY[decode('{payload}', 'hex')] AS payload, \
+                      ARRAY[1] AS one, ARRAY[1::bigint] AS first) x, \
+         store.append_many(id, print, json, ARRAY[NULL::bytea], one, one, '{{{category}}}', '{{{id}}}', \
+             '{{-1}}', ARRAY[NULL::uuid], one, '{{0}}', one, id, json, print, '{{{category}}}', '{{{id}}}', \
+             one, one, first, id, '{{Slow}}', one, payload)"
+    )
+}

@@ -10,7 +10,7 @@ mod session;
 
 use std::time::{Duration, Instant};
 
-use folio_core::store::{Append, AppendError, AppendStatus, Appended, InvalidAppend, Outcome};
+use folio_core::store::{Append, AppendError, AppendStatus, Appended, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use self::appender::{Appender, Request};
@@ -70,7 +70,6 @@ impl Appends {
 
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
-        check_text(&append)?;
         let metadata = serde_json::to_vec(&append.context.metadata())
             .map_err(|error| AppendError::Failed(boxed(error)))?;
         let command = append.context.id;
@@ -106,16 +105,5 @@ impl Appends {
             }
         };
         Ok(Appended { status, outcome })
-    }
-}
-
-/// PostgreSQL's text holds no NUL, and a statement with one would fail for its whole batch.
-fn check_text(append: &Append) -> Result<(), InvalidAppend> {
-    let mut events = append.writes.iter().flat_map(|write| &write.events);
-    match events.find(|event| event.event_type.contains('\0')) {
-        Some(event) => Err(InvalidAppend::EventType {
-            event_type: event.event_type.clone(),
-        }),
-        None => Ok(()),
     }
 }

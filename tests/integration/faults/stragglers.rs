@@ -49,7 +49,7 @@ async fn stragglers_and_rollbacks_make_no_subscriber_skip_or_reorder() {
                 turn += 1;
                 let transaction = client.transaction().await.unwrap();
                 transaction
-                    .query_one(postgres::APPEND_BY_SQL, &[])
+                    .query_one(&postgres::append_by_sql("t", "slow", b"{}"), &[])
                     .await
                     .unwrap();
                 // Its position is given, and nobody may see a later one before its end.

@@ -1,0 +1,4 @@
+//! What every event store promises, on PostgreSQL, and what is asked of a store on PostgreSQL alone.
+
+mod contract;
+pub(crate) mod schedules;
