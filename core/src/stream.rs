@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -19,8 +20,9 @@ const CATEGORY_BYTES_MAX: usize = 63;
 /// separator has to be parsed back out of a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    category: String,
-    id: String,
+    // Shared: every event carries its stream's name, and a page of a stream has thousands.
+    category: Arc<str>,
+    id: Arc<str>,
 }
 
 impl StreamId {
@@ -31,28 +33,29 @@ impl StreamId {
     /// [`InvalidStreamId`] when the category is not `[a-z][a-z0-9_]*` within 63 bytes, or the id is
     /// empty, longer than 255 bytes or contains NUL.
     pub fn new(
-        category: impl Into<String>,
-        id: impl Into<String>,
+        category: impl Into<Arc<str>>,
+        id: impl Into<Arc<str>>,
     ) -> Result<Self, InvalidStreamId> {
-        let (category, id) = (category.into(), id.into());
+        let (category, id): (Arc<str>, Arc<str>) = (category.into(), id.into());
+        let named = || String::from(&*category);
         let mut letters = category.chars();
         let starts_well = letters.next().is_some_and(|c| c.is_ascii_lowercase());
         let goes_on_well =
             letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !starts_well || !goes_on_well || category.len() > CATEGORY_BYTES_MAX {
-            return Err(InvalidStreamId::Category { category });
+            return Err(InvalidStreamId::Category { category: named() });
         }
         if id.is_empty() {
-            return Err(InvalidStreamId::Empty { category });
+            return Err(InvalidStreamId::Empty { category: named() });
         }
         if id.len() > ID_BYTES_MAX {
             return Err(InvalidStreamId::TooLong {
-                category,
+                category: named(),
                 bytes: id.len(),
             });
         }
         if id.contains('\0') {
-            return Err(InvalidStreamId::Nul { category });
+            return Err(InvalidStreamId::Nul { category: named() });
         }
         Ok(Self { category, id })
     }

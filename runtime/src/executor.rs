@@ -15,6 +15,7 @@ use folio_core::{
     Aggregate, BatchSize, CommandContext, EventHash, Fingerprint, Position, RecordedEvent,
     Snapshot, StreamId, Version,
 };
+use futures_util::future::join;
 use serde::de::DeserializeOwned;
 
 use crate::attempt::{Attempt, Decision, Done};
@@ -351,32 +352,25 @@ impl<S: EventStore> Executor<S> {
     ) -> Result<Current, ExecuteError> {
         // Most streams end on the first page; for one that does not, round trips count.
         let mut page = BatchSize::default();
+        let mut events = self
+            .store
+            .read_stream(stream, current.version, page)
+            .await?;
         loop {
-            let events = self
-                .store
-                .read_stream(stream, current.version, page)
-                .await?;
-            let full = i64::try_from(events.len()).is_ok_and(|count| count == page.events());
-            for event in &events {
-                if !until(event) {
-                    return Ok(current);
-                }
-                let expected = current.version.plus(1);
-                if event.version != expected {
-                    return Err(ExecuteError::Gap {
-                        stream: event.stream.clone(),
-                        expected,
-                        found: event.version,
-                    });
-                }
-                current.state = (participant.kind().fold)(current.state, event)?;
-                current.version = event.version;
-                current.last_event = Some(event.event_id);
-            }
-            if !full {
+            let is_full = i64::try_from(events.len()).is_ok_and(|count| count == page.events());
+            let last = events.last().map_or(current.version, |last| last.version);
+            let folded = async { fold(participant, &mut current, &events, &until) };
+            if !is_full {
+                folded.await?;
                 return Ok(current);
             }
+            // The next page is asked for first, and is on its way while this one is folded.
             page = LONG_PAGE;
+            let (next, goes_on) = join(self.store.read_stream(stream, last, page), folded).await;
+            if goes_on? == Folded::Until {
+                return Ok(current);
+            }
+            events = next?;
         }
     }
 
@@ -418,6 +412,41 @@ impl<S: EventStore> Executor<S> {
             }
         }
     }
+}
+
+/// How far a page was folded.
+#[derive(PartialEq, Eq)]
+enum Folded {
+    All,
+    /// Up to the first event that was not wanted.
+    Until,
+}
+
+fn fold(
+    participant: &Participant,
+    current: &mut Current,
+    events: &[RecordedEvent],
+    until: impl Fn(&RecordedEvent) -> bool,
+) -> Result<Folded, ExecuteError> {
+    for event in events {
+        if !until(event) {
+            return Ok(Folded::Until);
+        }
+        let expected = current.version.plus(1);
+        if event.version != expected {
+            return Err(ExecuteError::Gap {
+                stream: event.stream.clone(),
+                expected,
+                found: event.version,
+            });
+        }
+        // Taken out, because folding takes the state and may fail; then nobody asks for it again.
+        let state = std::mem::take(&mut current.state);
+        current.state = (participant.kind().fold)(state, event)?;
+        current.version = event.version;
+        current.last_event = Some(event.event_id);
+    }
+    Ok(Folded::All)
 }
 
 fn read_refusal<R: DeserializeOwned>(refusal: &[u8]) -> Result<R, ExecuteError> {

@@ -2,10 +2,12 @@
 
 use folio_core::filter::Scope;
 use folio_core::store::{Outcome, ReadError};
+use folio_core::stream::InvalidStreamId;
 use folio_core::{
     BatchSize, CommandId, EventHash, EventId, Filter, Page, Position, RecordedEvent, Snapshot,
     StreamId, Timestamp, Version,
 };
+use futures_util::TryStreamExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -31,7 +33,7 @@ pub(crate) async fn stream(
     after: Version,
     limit: BatchSize,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
-    let rows = query(
+    read_events(
         pool,
         READ_STREAM,
         &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT8],
@@ -42,8 +44,7 @@ pub(crate) async fn stream(
             &limit.events(),
         ],
     )
-    .await?;
-    rows.iter().map(event).collect()
+    .await
 }
 
 pub(crate) async fn stream_backwards(
@@ -52,7 +53,7 @@ pub(crate) async fn stream_backwards(
     before: Version,
     limit: BatchSize,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
-    let rows = query(
+    read_events(
         pool,
         READ_STREAM_BACKWARDS,
         &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT8],
@@ -63,8 +64,7 @@ pub(crate) async fn stream_backwards(
             &limit.events(),
         ],
     )
-    .await?;
-    rows.iter().map(event).collect()
+    .await
 }
 
 pub(crate) async fn all(
@@ -73,14 +73,13 @@ pub(crate) async fn all(
     limit: BatchSize,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let last = after.plus(limit.events());
-    let rows = query(
+    let events = read_events(
         pool,
         READ_ALL,
         &[Type::INT8, Type::INT8],
         &[&after.number(), &last.number()],
     )
     .await?;
-    let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
     // The store numbers without gaps. A hole is a lost event, and must not be read over.
     let mut expected = after;
     for event in &events {
@@ -136,7 +135,7 @@ pub(crate) async fn filtered(
     };
     let member = filter.member().map(|member| i64::from(member.number()));
     let of = filter.member().map_or(1, |member| i64::from(member.of()));
-    let rows = query(
+    let events = read_events(
         pool,
         READ_FILTERED,
         &[
@@ -159,7 +158,6 @@ pub(crate) async fn filtered(
         ],
     )
     .await?;
-    let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
     let is_full = i64::try_from(events.len()).is_ok_and(|count| count == limit.events());
     let through = match events.last() {
         Some(last) if is_full => last.position,
@@ -265,14 +263,13 @@ pub(crate) async fn recorded_outcome(
     let last = first
         .saturating_add(i64::from(event_count))
         .saturating_sub(1);
-    let rows = query(
+    let events = read_events(
         pool,
         READ_ALL,
         &[Type::INT8, Type::INT8],
         &[&first.saturating_sub(1), &last],
     )
     .await?;
-    let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
     let found = i32::try_from(events.len()).unwrap_or(i32::MAX);
     if found != event_count {
         return Err(ReadError::Corrupt {
@@ -281,6 +278,36 @@ pub(crate) async fn recorded_outcome(
         });
     }
     Ok(Outcome::Committed(events))
+}
+
+/// The events that a statement gives, each read while the next ones are on their way.
+async fn read_events(
+    pool: &Pool,
+    statement: &str,
+    types: &[Type],
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let mut client = pool
+        .get()
+        .await
+        .map_err(|error| ReadError::Unavailable(boxed(error)))?;
+    let statement = client
+        .prepare_typed_cached(statement, types)
+        .await
+        .map_err(failed)?;
+    let parameters = parameters.iter().copied();
+    let rows = client
+        .query_raw(&statement, parameters)
+        .await
+        .map_err(failed)?;
+    let mut rows = std::pin::pin!(rows);
+    let mut names = Names::default();
+    let mut events = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        events.push(event(&row, &mut names)?);
+    }
+    client.finished();
+    Ok(events)
 }
 
 async fn query(
@@ -310,28 +337,55 @@ fn failed(error: tokio_postgres::Error) -> ReadError {
     }
 }
 
-fn event(row: &Row) -> Result<RecordedEvent, ReadError> {
-    let number: i64 = row.try_get("position").map_err(failed)?;
+/// Names of streams that rows have told so far: one read mostly meets few.
+#[derive(Default)]
+struct Names {
+    last: Option<StreamId>,
+}
+
+impl Names {
+    /// The stream of a row, without a copy of what it shares with the row before.
+    fn stream(&mut self, category: &str, id: &str) -> Result<StreamId, InvalidStreamId> {
+        if let Some(last) = &self.last
+            && last.id() == id
+            && last.category() == category
+        {
+            return Ok(last.clone());
+        }
+        let stream = StreamId::new(category, id)?;
+        self.last = Some(stream.clone());
+        Ok(stream)
+    }
+}
+
+/// The event of a row. By index, in the order of the statements: looking a column up by its name
+/// would compare names once a column and row.
+fn event(row: &Row, names: &mut Names) -> Result<RecordedEvent, ReadError> {
+    let number: i64 = row.try_get(0).map_err(failed)?;
     let position = Position::START.plus(number);
     let corrupt = |what: &dyn std::fmt::Display| ReadError::Corrupt {
         position,
         what: what.to_string(),
     };
     let column = |error: tokio_postgres::Error| corrupt(&error);
-    let category: String = row.try_get("category").map_err(column)?;
-    let stream_id: String = row.try_get("stream_id").map_err(column)?;
-    let schema_version: i32 = row.try_get("schema_version").map_err(column)?;
+    let schema_version: i32 = row.try_get(5).map_err(column)?;
+    let (category, stream_id) = (
+        row.try_get(6).map_err(column)?,
+        row.try_get(7).map_err(column)?,
+    );
     Ok(RecordedEvent {
         position,
-        stream: StreamId::new(category, stream_id).map_err(|error| corrupt(&error))?,
-        version: Version::NONE.plus(row.try_get("version").map_err(column)?),
-        event_id: EventId::from_uuid(row.try_get("event_id").map_err(column)?),
-        event_type: row.try_get("event_type").map_err(column)?,
+        stream: names
+            .stream(category, stream_id)
+            .map_err(|error| corrupt(&error))?,
+        version: Version::NONE.plus(row.try_get(1).map_err(column)?),
+        event_id: EventId::from_uuid(row.try_get(3).map_err(column)?),
+        event_type: row.try_get(8).map_err(column)?,
         schema_version: u16::try_from(schema_version)
             .map_err(|_| corrupt(&format_args!("schema version {schema_version}")))?,
-        command_id: CommandId::from_uuid(row.try_get("command_id").map_err(column)?),
-        recorded_at: Timestamp::from_micros(row.try_get("recorded_at").map_err(column)?),
-        payload: row.try_get("payload").map_err(column)?,
-        metadata: row.try_get("metadata").map_err(column)?,
+        command_id: CommandId::from_uuid(row.try_get(4).map_err(column)?),
+        recorded_at: Timestamp::from_micros(row.try_get(2).map_err(column)?),
+        payload: row.try_get(9).map_err(column)?,
+        metadata: row.try_get(10).map_err(column)?,
     })
 }
