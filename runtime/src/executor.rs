@@ -222,6 +222,11 @@ impl<S: EventStore> Executor<S> {
     }
 
     /// Decides and appends until there is an outcome.
+    #[tracing::instrument(level = "debug", name = "command", skip_all, fields(
+        command = %context.id,
+        correlation = %context.correlation_id,
+        aggregate = participants.first().map(|first| first.kind().category),
+    ))]
     async fn carry_out(
         &self,
         participants: &[Participant],

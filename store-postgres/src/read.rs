@@ -27,6 +27,7 @@ pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM store.even
 /// wanted is over soon.
 const LOOKED_THROUGH: i64 = 10_000;
 
+#[tracing::instrument(level = "debug", name = "read_stream", skip_all, fields(%stream, after = after.number()))]
 pub(crate) async fn stream(
     pool: &Pool,
     stream: &StreamId,
@@ -47,6 +48,7 @@ pub(crate) async fn stream(
     .await
 }
 
+#[tracing::instrument(level = "debug", name = "read_stream_backwards", skip_all, fields(%stream, before = before.number()))]
 pub(crate) async fn stream_backwards(
     pool: &Pool,
     stream: &StreamId,
@@ -67,6 +69,7 @@ pub(crate) async fn stream_backwards(
     .await
 }
 
+#[tracing::instrument(level = "debug", name = "read_all", skip_all, fields(after = after.number()))]
 pub(crate) async fn all(
     pool: &Pool,
     after: Position,
@@ -95,6 +98,7 @@ pub(crate) async fn all(
 }
 
 /// A page that ends before `before` is the same range as one that starts so many positions earlier.
+#[tracing::instrument(level = "debug", name = "read_all_backwards", skip_all, fields(before = before.number()))]
 pub(crate) async fn all_backwards(
     pool: &Pool,
     before: Position,
@@ -112,6 +116,7 @@ pub(crate) async fn all_backwards(
     Ok(events)
 }
 
+#[tracing::instrument(level = "debug", name = "read_filtered", skip_all, fields(after = after.number()))]
 pub(crate) async fn filtered(
     pool: &Pool,
     filter: &Filter,
@@ -166,6 +171,7 @@ pub(crate) async fn filtered(
     Ok(Page { events, through })
 }
 
+#[tracing::instrument(level = "debug", skip_all, fields(%stream))]
 pub(crate) async fn snapshot(
     pool: &Pool,
     stream: &StreamId,
@@ -195,6 +201,7 @@ pub(crate) async fn snapshot(
     })
 }
 
+#[tracing::instrument(level = "debug", skip_all, fields(%stream))]
 pub(crate) async fn keep_snapshot(
     pool: &Pool,
     stream: &StreamId,
@@ -234,6 +241,7 @@ pub(crate) async fn head(pool: &Pool) -> Result<Position, ReadError> {
     Ok(Position::START.plus(head))
 }
 
+#[tracing::instrument(level = "debug", skip_all, fields(%command))]
 pub(crate) async fn outcome(pool: &Pool, command: CommandId) -> Result<Option<Outcome>, ReadError> {
     let rows = query(pool, OUTCOME, &[Type::UUID], &[&command.as_uuid()]).await?;
     let Some(row) = rows.first() else {

@@ -121,6 +121,10 @@ impl<S: EventStore> Subscription<S> {
         }
     }
 
+    #[tracing::instrument(level = "debug", name = "subscription", skip_all, fields(
+        subscription = self.settings.name,
+        position = self.position.number(),
+    ))]
     async fn look(&mut self) -> Result<Page, SubscriptionError> {
         if self.trust == Trust::ToVerify {
             self.from.verify(&self.store).await?;

@@ -23,4 +23,5 @@ mod server;
 mod store;
 mod subscriptions;
 mod tidy;
+mod traces;
 mod up;

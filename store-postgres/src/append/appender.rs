@@ -8,6 +8,7 @@ use folio_core::{Position, StreamId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tracing::{Instrument as _, Span};
 
 use super::AppendSettings;
 use super::batch::{Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers};
@@ -25,6 +26,8 @@ pub(super) struct Request {
     pub(super) entry: Entry,
     pub(super) reply: oneshot::Sender<Result<Answer, AppendError>>,
     pub(super) queued: Instant,
+    /// The caller's.
+    pub(super) span: Span,
 }
 
 pub(super) struct Appender {
@@ -155,6 +158,15 @@ impl Appender {
     }
 
     async fn send(&mut self, part: &[Request], form: Form) -> Sent {
+        let span = tracing::debug_span!("append_batch", requests = part.len());
+        // One statement for many callers: it is a child of none of them, and follows from all.
+        for request in part {
+            span.follows_from(&request.span);
+        }
+        self.send_at_once(part, form).instrument(span).await
+    }
+
+    async fn send_at_once(&mut self, part: &[Request], form: Form) -> Sent {
         let session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
             _ => {
@@ -345,6 +357,7 @@ mod tests {
             },
             reply: oneshot::channel().0,
             queued: Instant::now(),
+            span: Span::none(),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use folio_core::store::{Append, AppendError, AppendStatus, Appended, Outcome};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use self::appender::{Appender, Request};
 use self::batch::{Answer, Entry};
@@ -68,6 +69,11 @@ impl Appends {
         Self { queue, readers }
     }
 
+    #[tracing::instrument(level = "debug", skip_all, fields(
+        command = %append.context.id,
+        correlation = %append.context.correlation_id,
+        streams = append.writes.len(),
+    ))]
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
         let metadata = serde_json::to_vec(&append.context.metadata())
@@ -78,6 +84,7 @@ impl Appends {
             entry: Entry { append, metadata },
             reply,
             queued: Instant::now(),
+            span: Span::current(),
         };
         // The appender ends with the runtime that it was started on.
         let gone = || "the store's appender has ended";
