@@ -5,6 +5,7 @@
 //! let it go on and hold its events back from readers. It may not show a reader a position and a
 //! smaller one later, nor lose an event that was committed, nor show one that was not.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -207,12 +208,19 @@ enum At<W: Writer> {
     Step(Turn<W>),
 }
 
+/// A writer and the steps that are before it.
+struct Actor<W: Writer> {
+    /// None only while it is moved from one to the other.
+    at: Option<At<W>>,
+    steps: VecDeque<Step>,
+}
+
 async fn run_labelled<S: TransactionalStore>(
     stage: &S,
     schedule: &str,
     label: impl Fn(usize, usize) -> String,
 ) -> Vec<String> {
-    let mut writers: BTreeMap<usize, (Option<At<S::Writer>>, VecDeque<Step>)> = BTreeMap::new();
+    let mut writers: BTreeMap<usize, Actor<S::Writer>> = BTreeMap::new();
     let mut appends: BTreeMap<usize, usize> = BTreeMap::new();
     let mut seen = read_on(stage.store(), Position::START).await;
     for line in schedule.split(", ") {
@@ -223,17 +231,20 @@ async fn run_labelled<S: TransactionalStore>(
             *append += 1;
             label(number, *append)
         });
-        if !writers.contains_key(&number) {
-            let writer = At::Rest(stage.writer().await);
-            writers.insert(number, (Some(writer), VecDeque::new()));
-        }
-        writers.get_mut(&number).unwrap().1.push_back(step);
+        let writer = match writers.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Actor {
+                at: Some(At::Rest(stage.writer().await)),
+                steps: VecDeque::new(),
+            }),
+        };
+        writer.steps.push_back(step);
         go_on(stage, &mut writers).await;
         look(stage, &mut seen).await;
     }
     let stuck = writers
         .values()
-        .any(|(at, _)| matches!(at, Some(At::Step(_))));
+        .any(|writer| matches!(writer.at, Some(At::Step(_))));
     assert!(!stuck, "writers wait for each other for ever: {schedule}");
     assert_eq!(seen, read_on(stage.store(), Position::START).await);
     let mut all: Vec<String> = seen
@@ -264,13 +275,10 @@ fn parse(step: &str, label: impl FnOnce() -> String) -> Step {
 }
 
 /// Lets every writer go as far as it can: until it has no step left, or waits for another one.
-async fn go_on<S: TransactionalStore>(
-    stage: &S,
-    writers: &mut BTreeMap<usize, (Option<At<S::Writer>>, VecDeque<Step>)>,
-) {
+async fn go_on<S: TransactionalStore>(stage: &S, writers: &mut BTreeMap<usize, Actor<S::Writer>>) {
     loop {
         let mut in_step = 0;
-        for (at, steps) in writers.values_mut() {
+        for Actor { at, steps } in writers.values_mut() {
             loop {
                 *at = match (at.take().expect("a writer"), steps.pop_front()) {
                     (At::Rest(mut writer), Some(step)) => {
