@@ -18,12 +18,13 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::account::{Account, AccountCommand, AccountEvent, Posting};
-use crate::measure::{Measured, median, runs, setting};
-use crate::{Bench, METADATA, line, next, ours, raw};
+use crate::measure::{Measured, median, runs, seconds, setting};
+use crate::report::Report;
+use crate::{AGGREGATES, Bench, METADATA, next, ours, raw};
 
 /// Loading many events: 1,000 a request over 100 streams, beside COPY into the same columns and
 /// indexes. Each request is one statement, and holds the store's lock for as long as that takes.
-pub(crate) async fn import(server: &tokio_postgres::Config) {
+pub(crate) async fn import(server: &tokio_postgres::Config, report: &mut Report) {
     let events = setting("FOLIO_BENCH_IMPORT", 500_000);
     let (mut copied, mut appended) = (Vec::new(), Vec::new());
     for _ in 0..runs() {
@@ -51,11 +52,11 @@ pub(crate) async fn import(server: &tokio_postgres::Config) {
         run.calls_us = vec![u32::try_from(longest.as_micros()).unwrap()];
         appended.push(run);
     }
-    line(
+    report.line(
         "import, 1,000 a request (raw: COPY in)",
         &median(copied),
         &median(appended),
-        "0.70",
+        Some(70),
     );
 }
 
@@ -137,7 +138,7 @@ const UPSERT: &str = "INSERT INTO public.seen VALUES (1, $1) \
      ON CONFLICT (id) DO UPDATE SET position = excluded.position";
 
 /// From an acknowledged append to its row in a projection, 200 times a second.
-pub(crate) async fn w6(server: &tokio_postgres::Config) {
+pub(crate) async fn w6(server: &tokio_postgres::Config, report: &mut Report) {
     let bench = Bench::new(server).await;
     let models = models(server).await;
     let (runner, progress) = Runner::new(
@@ -174,11 +175,11 @@ pub(crate) async fn w6(server: &tokio_postgres::Config) {
             calls_us,
         }
     };
-    line(
+    report.line(
         "W6 append to projection (ms; lower is better)",
         &measured(upserted),
         &measured(projected),
-        "",
+        None,
     );
 }
 
@@ -250,7 +251,7 @@ async fn models(server: &tokio_postgres::Config) -> Database {
 }
 
 /// The command path in a store with many events, beside an empty one.
-pub(crate) async fn growth(server: &tokio_postgres::Config) {
+pub(crate) async fn growth(server: &tokio_postgres::Config, report: &mut Report) {
     let events = i64::try_from(setting("FOLIO_BENCH_GROWTH", 10_000_000)).unwrap();
     let (empty, grown) = (Bench::new(server).await, Bench::new(server).await);
     let mut config = server.clone();
@@ -283,7 +284,7 @@ pub(crate) async fn growth(server: &tokio_postgres::Config) {
         after.push(ours::commands(&grown.executor, 64, 1_000).await);
     }
     let what = format!("W1, 64 callers, {events} events (raw: empty)");
-    line(&what, &median(before), &median(after), "0.90");
+    report.line(&what, &median(before), &median(after), Some(90));
 }
 
 /// Memory while a store is replayed, and with many states in the cache.
@@ -329,6 +330,102 @@ pub(crate) async fn memory(server: &tokio_postgres::Config) {
         "100,000 states in the cache: {} KiB by their weight, {} KiB more resident",
         bench.executor.cached_bytes() / 1_024,
         resident_kib().saturating_sub(before)
+    );
+}
+
+/// What an event takes: bytes on the disk with its share of the indexes, and bytes of the log that
+/// the server writes first. One event a command from 64 callers, and 100 a request.
+pub(crate) async fn disk(server: &tokio_postgres::Config, report: &mut Report) {
+    let bench = Bench::new(server).await;
+    let mut config = server.clone();
+    config.dbname(bench.database.name());
+    let (superuser, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let weigh = async |table: &str, log_before: i64| {
+        let row = superuser
+            .query_one(
+                &format!(
+                    "SELECT pg_total_relation_size('{table}') / count(*), \
+                            ((pg_current_wal_insert_lsn() - '0/0')::bigint - {log_before}) / count(*) \
+                     FROM {table}"
+                ),
+                &[],
+            )
+            .await
+            .unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    let now = async || -> i64 {
+        let row = superuser
+            .query_one("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint", &[])
+            .await
+            .unwrap();
+        row.get(0)
+    };
+    for events in [1, 100] {
+        let clear = "ALTER TABLE store.events DISABLE TRIGGER ALL; TRUNCATE store.events, public.raw; \
+                     ALTER TABLE store.events ENABLE ALWAYS TRIGGER append_only; CHECKPOINT";
+        superuser.batch_execute(clear).await.unwrap();
+        let start = now().await;
+        if events == 1 {
+            raw::commands(&bench.database, 64, AGGREGATES).await;
+        } else {
+            raw::inserts(&bench.database, 4, 4, events).await;
+        }
+        let (raw_row, raw_log) = weigh("public.raw", start).await;
+        superuser.batch_execute("CHECKPOINT").await.unwrap();
+        let start = now().await;
+        if events == 1 {
+            ours::commands(&bench.executor, 64, AGGREGATES).await;
+        } else {
+            ours::appends(&bench.store, 4, events).await;
+        }
+        let (our_row, our_log) = weigh("store.events", start).await;
+        report.note(&format!(
+            "{events} event(s) a request: bytes a row {raw_row} raw, {our_row} Folio; \
+             bytes of log an event {raw_log} raw, {our_log} Folio"
+        ));
+    }
+}
+
+/// The command path beside a snapshot that is held open, as a backup holds one, and without: the last
+/// quarter of the time, when what cannot be cleaned up has gathered.
+pub(crate) async fn snapshot(server: &tokio_postgres::Config, report: &mut Report) {
+    let quarters = setting("FOLIO_BENCH_SNAPSHOT", 120) / seconds().as_secs().max(1);
+    let mut last_quarters = Vec::new();
+    for is_held in [false, true] {
+        let bench = Bench::new(server).await;
+        let mut holder = bench.database.connect(Role::Reader).await.unwrap();
+        let transaction = if is_held {
+            let transaction = holder
+                .build_transaction()
+                .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+                .start()
+                .await
+                .unwrap();
+            transaction
+                .query_one("SELECT count(*) FROM store.events", &[])
+                .await
+                .unwrap();
+            Some(transaction)
+        } else {
+            None
+        };
+        let mut rates = Vec::new();
+        for _ in 0..quarters {
+            rates.push(ours::commands(&bench.executor, 64, AGGREGATES).await);
+        }
+        drop(transaction);
+        let last = rates.split_off(rates.len() - rates.len().div_ceil(4));
+        last_quarters.push(median(last));
+    }
+    let held = last_quarters.pop().unwrap();
+    let free = last_quarters.pop().unwrap();
+    report.line(
+        "W1, 64 callers, beside a snapshot (raw: without)",
+        &free,
+        &held,
+        Some(75),
     );
 }
 

@@ -17,6 +17,7 @@ mod long;
 mod measure;
 mod ours;
 mod raw;
+mod report;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ use folio_runtime::Executor;
 
 use crate::account::Account;
 use crate::measure::{Measured, median, runs};
+use crate::report::Report;
 
 const METADATA: &[u8] =
     br#"{"actor":"import","correlation_id":"01a20503-a24b-7188-b6d5-98c0d235ea58"}"#;
@@ -49,39 +51,43 @@ async fn main() {
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|choice| choice == name);
     let cluster = ThrowawayCluster::start(Durability::Durable).await.unwrap();
     let server = cluster.connection_config();
-    println!(
-        "{:<44}{:>11}{:>11}{:>8}{:>7}   p50 / p99 ms, raw and Folio",
-        "", "raw /s", "Folio /s", "ratio", "goal"
-    );
+    let mut report = Report::new();
     if wanted("w1") {
-        w1(&server).await;
+        w1(&server, &mut report).await;
     }
     if wanted("w2") {
-        w2(&server).await;
+        w2(&server, &mut report).await;
     }
     if wanted("w3") {
-        w3(&server).await;
+        w3(&server, &mut report).await;
     }
     if wanted("w4") {
-        w4(&server).await;
+        w4(&server, &mut report).await;
     }
     if wanted("w5") {
-        w5(&server).await;
+        w5(&server, &mut report).await;
     }
     if wanted("w6") {
-        long::w6(&server).await;
+        long::w6(&server, &mut report).await;
     }
     if wanted("import") {
-        long::import(&server).await;
+        long::import(&server, &mut report).await;
     }
     if wanted("memory") {
         long::memory(&server).await;
     }
-    // It fills a store with millions of events first, so it has to be asked for.
+    if wanted("disk") {
+        long::disk(&server, &mut report).await;
+    }
+    // These take minutes, so they have to be asked for.
+    if chosen.iter().any(|choice| choice == "snapshot") {
+        long::snapshot(&server, &mut report).await;
+    }
     if chosen.iter().any(|choice| choice == "growth") {
-        long::growth(&server).await;
+        long::growth(&server, &mut report).await;
     }
     cluster.remove().await.unwrap();
+    println!("picture: {}", report.picture().display());
 }
 
 struct Bench {
@@ -110,37 +116,14 @@ impl Bench {
     }
 }
 
-fn line(what: &str, raw: &Measured, ours: &Measured, goal: &str) {
-    let percent = ours.rate * 100 / raw.rate.max(1);
-    let calls = |measured: &Measured| {
-        let ms = |percent| {
-            measured
-                .percentile_us(percent)
-                .map_or("-".to_owned(), |us| {
-                    format!("{}.{:02}", us / 1_000, us % 1_000 / 10)
-                })
-        };
-        format!("{} / {}", ms(50), ms(99))
-    };
-    println!(
-        "{what:<44}{:>11}{:>11}{:>5}.{:02}{goal:>7}   {}   {}",
-        raw.rate,
-        ours.rate,
-        percent / 100,
-        percent % 100,
-        calls(raw),
-        calls(ours),
-    );
-}
-
 /// The command path: load, decide, append one event.
-async fn w1(server: &tokio_postgres::Config) {
+async fn w1(server: &tokio_postgres::Config, report: &mut Report) {
     for (callers, goal) in [
-        (1, "0.90"),
-        (16, ""),
-        (64, "2.50"),
-        (256, ""),
-        (1_024, "4.00"),
+        (1, Some(90)),
+        (16, None),
+        (64, Some(250)),
+        (256, None),
+        (1_024, Some(400)),
     ] {
         let bench = Bench::new(server).await;
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
@@ -150,28 +133,28 @@ async fn w1(server: &tokio_postgres::Config) {
             ours.push(ours::commands(&bench.executor, callers, AGGREGATES).await);
         }
         let what = format!("W1 commands, {callers} callers");
-        line(&what, &median(raw), &median(ours), goal);
+        report.line(&what, &median(raw), &median(ours), goal);
     }
 }
 
 /// Bulk.
-async fn w2(server: &tokio_postgres::Config) {
+async fn w2(server: &tokio_postgres::Config, report: &mut Report) {
     let bench = Bench::new(server).await;
     let (mut raw, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..runs() {
         raw.push(raw::inserts(&bench.database, 4, 4, 100).await);
         ours.push(ours::appends(&bench.store, 4, 100).await);
     }
-    line(
+    report.line(
         "W2 100 events a request, 4 callers",
         &median(raw),
         &median(ours),
-        "0.80",
+        Some(80),
     );
 }
 
 /// One hot aggregate, beside Folio's own rate over many.
-async fn w3(server: &tokio_postgres::Config) {
+async fn w3(server: &tokio_postgres::Config, report: &mut Report) {
     for callers in [16, 64, 256] {
         let bench = Bench::new(server).await;
         let (mut many, mut one) = (Vec::new(), Vec::new());
@@ -180,12 +163,12 @@ async fn w3(server: &tokio_postgres::Config) {
             one.push(ours::commands(&bench.executor, callers, 1).await);
         }
         let what = format!("W3 one aggregate, {callers} callers (raw: W1)");
-        line(&what, &median(many), &median(one), "1.00");
+        report.line(&what, &median(many), &median(one), Some(100));
     }
 }
 
 /// Rehydrating one aggregate.
-async fn w4(server: &tokio_postgres::Config) {
+async fn w4(server: &tokio_postgres::Config, report: &mut Report) {
     const EVENTS: usize = 10_000;
     let bench = Bench::new(server).await;
     for _ in 0..10 {
@@ -209,16 +192,16 @@ async fn w4(server: &tokio_postgres::Config) {
         ours.push(Measured::rate(10_000, started.elapsed()));
         assert_eq!(state.map(|account| account.balance), Some(balance));
     }
-    line(
+    report.line(
         "W4 rehydrate 10,000 events",
         &median(raw),
         &median(ours),
-        "0.90",
+        Some(90),
     );
 }
 
 /// Replaying the store.
-async fn w5(server: &tokio_postgres::Config) {
+async fn w5(server: &tokio_postgres::Config, report: &mut Report) {
     let events = measure::setting("FOLIO_BENCH_REPLAY", 500_000);
     let bench = Bench::new(server).await;
     for number in 0..events / 1_000 {
@@ -242,6 +225,6 @@ async fn w5(server: &tokio_postgres::Config) {
         ours.push(Measured::rate(events, started.elapsed()));
     }
     let ours = median(ours);
-    line("W5 replay, raw COPY out", &median(copy), &ours, "0.90");
-    line("W5 replay, raw pages of 5,000", &median(pages), &ours, "");
+    report.line("W5 replay, raw COPY out", &median(copy), &ours, Some(90));
+    report.line("W5 replay, raw pages of 5,000", &median(pages), &ours, None);
 }

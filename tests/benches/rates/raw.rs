@@ -18,8 +18,9 @@ const INSERT: &str = "INSERT INTO public.raw (version, recorded_at, event_id, co
      command_events, schema_version, category, stream_id, event_type, fingerprint, payload, \
      metadata) \
      SELECT version, 0, event_id, $3, NULLIF((ordinality = 1)::int, 0), 1, 'account', $4, \
-     'Credited', decode(repeat('00', 32), 'hex'), $5, $6 \
-     FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS e (version, event_id, ordinality)";
+     'Credited', decode(repeat('00', 32), 'hex'), payload, $6 \
+     FROM unnest($1::bigint[], $2::uuid[], $5::bytea[]) \
+          WITH ORDINALITY AS e (version, event_id, payload, ordinality)";
 
 pub(crate) async fn table(database: &Database) {
     let owner = database.connect(Role::Owner).await.unwrap();
@@ -65,7 +66,7 @@ pub(crate) async fn commands(database: &Database, callers: usize, aggregates: us
                 }
                 std::hint::black_box(state.map(|account| account.balance));
                 let insert = client.prepare_cached(INSERT).await.unwrap();
-                let payload = payload();
+                let payloads = [payload()];
                 let inserted = client
                     .execute(
                         &insert,
@@ -74,7 +75,7 @@ pub(crate) async fn commands(database: &Database, callers: usize, aggregates: us
                             &vec![Uuid::now_v7()],
                             &Uuid::now_v7(),
                             &stream,
-                            &payload,
+                            &payloads.as_slice(),
                             &METADATA,
                         ],
                     )
@@ -107,9 +108,10 @@ pub(crate) async fn inserts(
             let versions: Vec<i64> = (first..).take(events).collect();
             let ids: Vec<Uuid> = (0..events).map(|_| Uuid::now_v7()).collect();
             let (command, stream) = (Uuid::now_v7(), format!("{caller}-{}", first >> 22));
-            let payload = payload();
+            // Every event has a payload of its own, as Folio's have.
+            let payloads: Vec<Vec<u8>> = (0..events).map(|_| payload()).collect();
             let parameters: [&(dyn ToSql + Sync); 6] =
-                [&versions, &ids, &command, &stream, &payload, &METADATA];
+                [&versions, &ids, &command, &stream, &payloads, &METADATA];
             let inserted = client.execute(&insert, &parameters).await.unwrap();
             client.finished();
             inserted
