@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::database::{Database, Role};
 
 /// The level of the store's tables that this program works with: its highest migration.
-pub(crate) const LEVEL: i32 = 5;
+pub(crate) const LEVEL: i32 = 6;
 
 /// Read in one statement. A setting that the server does not know is missing from the answer.
 const SETTINGS: &str = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)";

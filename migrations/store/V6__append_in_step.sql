@@ -1,0 +1,187 @@
+-- store.append_many as in V3, with the same arrays and answers, at less cost:
+--
+-- * Arrays are taken apart in the select list, where they advance in step. As functions in FROM each
+--   would first be gathered in a store of its own, which cost a fifth of the insert.
+-- * What has to be looked up is looked up in one statement in place of three.
+CREATE OR REPLACE FUNCTION store.append_many(
+    p_command_ids       uuid[],
+    p_fingerprints      bytea[],
+    p_metadata          bytea[],
+    p_refusals          bytea[],
+    p_streams           integer[],
+    p_events            integer[],
+    p_categories        text[],
+    p_stream_ids        text[],
+    p_expected          bigint[],
+    p_expected_events   uuid[],
+    p_first             integer[],
+    p_before            bigint[],
+    p_event_commands    integer[],
+    p_event_command_ids uuid[],
+    p_event_metadata    bytea[],
+    p_event_fingerprints bytea[],
+    p_event_categories  text[],
+    p_event_stream_ids  text[],
+    p_event_streams     integer[],
+    p_event_first       integer[],
+    p_event_numbers     bigint[],
+    p_event_ids         uuid[],
+    p_event_types       text[],
+    p_schema_versions   integer[],
+    p_payloads          bytea[],
+    OUT command        integer,
+    OUT status         text,
+    OUT first_position bigint,
+    OUT event_count    integer,
+    OUT recorded_at    bigint,
+    OUT versions       bigint[],
+    OUT stream         integer,
+    OUT refusal        bytea
+)
+    RETURNS SETOF record
+    LANGUAGE plpgsql
+    -- The owner's rights: the appender may call this and can write in no other way.
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    -- The plans are made once a session, maybe while the table is empty and reading all of it is
+    -- the cheapest. They must be right for the millions of rows that come.
+    SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
+    SET jit = off
+AS $$
+DECLARE
+    -- In place of null, because an array with nulls has to be walked to be indexed.
+    no_event    CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    last_events uuid[];
+    holds       boolean;
+    -- Whether some command has no events.
+    is_silent   boolean;
+    head        bigint;
+    stream_from integer := 1;
+    stream_to   integer;
+    event_from  integer := 1;
+    event_to    integer;
+BEGIN
+    -- Under READ COMMITTED every statement below sees what was committed before the lock was
+    -- granted. A transaction with one snapshot would have taken it before waiting, and would read
+    -- versions and the head as they were then.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'store.append_many needs a READ COMMITTED transaction'
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+
+    -- Held to the commit: what is numbered here is visible before the next append can number.
+    PERFORM FROM store.append_lock FOR UPDATE;
+
+    -- The usual case: new commands that all find what they expect. They are checked and inserted
+    -- as sets, which costs a fraction of one after another.
+    --
+    -- A repeat of a command that had events runs into the unique index, and the caller sends the
+    -- batch again without p_first. Looking for it here would cost every batch what few need.
+    holds := p_first IS NOT NULL;
+    is_silent := 0 = ANY (p_events);
+    IF holds AND is_silent THEN
+        holds := NOT EXISTS (
+            SELECT FROM unnest(p_command_ids, p_events) AS c (command_id, events)
+             WHERE c.events = 0
+               AND EXISTS (SELECT FROM store.events e
+                            WHERE e.command_id = c.command_id AND e.command_events IS NOT NULL));
+    END IF;
+    IF holds THEN
+        SELECT array_agg(coalesce(last.version, 0) ORDER BY s.number),
+               array_agg(coalesce(last.event_id, no_event) ORDER BY s.number),
+               max(h.position), max(h.recorded_at),
+               NOT EXISTS (SELECT FROM store.outcomes o WHERE o.command_id = ANY (p_command_ids))
+          INTO versions, last_events, head, recorded_at, holds
+          -- One row at least, so that the head is found for a call that names no stream too.
+          FROM (VALUES (true)) one
+          LEFT JOIN LATERAL (
+                   SELECT e.position, e.recorded_at
+                     FROM store.events e
+                    ORDER BY e.position DESC
+                    LIMIT 1) h ON true
+          LEFT JOIN unnest(p_categories, p_stream_ids, p_first)
+               WITH ORDINALITY AS s (category, stream_id, first, number) ON true
+          LEFT JOIN LATERAL (
+                   SELECT e.version, e.event_id
+                     FROM store.events e
+                    WHERE s.first = s.number
+                      AND e.category = s.category AND e.stream_id = s.stream_id
+                    ORDER BY e.version DESC
+                    LIMIT 1) last ON true;
+        IF holds THEN
+            SELECT coalesce(bool_and(
+                       CASE s.expected WHEN -1 THEN true
+                                       WHEN -2 THEN versions[s.first] + s.before > 0
+                                       ELSE s.expected = versions[s.first] + s.before END
+                       -- Where an earlier command of this call has written to the stream, the caller
+                       -- has compared its events.
+                       AND (s.expected_event IS NULL OR s.before > 0
+                            OR s.expected_event = last_events[s.first])), true)
+              INTO holds
+              FROM (SELECT unnest(p_expected) AS expected,
+                           unnest(p_expected_events) AS expected_event,
+                           unnest(p_first) AS first,
+                           unnest(p_before) AS before) s;
+        END IF;
+    END IF;
+    IF holds THEN
+        head := coalesce(head, 0);
+        -- Never earlier than the event before, even when the server's clock was set back.
+        recorded_at := greatest(coalesce(recorded_at, 0),
+                                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+        status := 'executed';
+        first_position := head + 1;
+        INSERT INTO store.events (
+            position, version, recorded_at, event_id, command_id, command_events,
+            schema_version, category, stream_id, event_type, fingerprint, payload, metadata)
+        SELECT head + e.number, versions[e.first] + e.of_stream, append_many.recorded_at,
+               e.event_id, e.command_id, p_events[e.command], e.schema_version, e.category, e.stream_id,
+               e.event_type, e.fingerprint, e.payload, e.metadata
+          FROM (SELECT generate_series(1, cardinality(p_event_ids)) AS number,
+                       unnest(p_event_first) AS first, unnest(p_event_numbers) AS of_stream,
+                       unnest(p_event_ids) AS event_id, unnest(p_event_command_ids) AS command_id,
+                       unnest(p_event_commands) AS command,
+                       unnest(p_schema_versions) AS schema_version,
+                       unnest(p_event_categories) AS category,
+                       unnest(p_event_stream_ids) AS stream_id, unnest(p_event_types) AS event_type,
+                       unnest(p_event_fingerprints) AS fingerprint, unnest(p_payloads) AS payload,
+                       unnest(p_event_metadata) AS metadata) e;
+        IF is_silent THEN
+            INSERT INTO store.outcomes (command_id, recorded_at, fingerprint, refusal, metadata)
+            SELECT c.command_id, append_many.recorded_at, c.fingerprint, c.refusal, c.metadata
+              FROM unnest(p_command_ids, p_fingerprints, p_refusals, p_metadata, p_events)
+                   AS c (command_id, fingerprint, refusal, metadata, events)
+             WHERE c.events = 0;
+        END IF;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- One of them is a repeat or conflicts: one after another, each on what the ones before left.
+    FOR number IN 1 .. cardinality(p_command_ids) LOOP
+        command := number;
+        stream_to := stream_from + p_streams[command] - 1;
+        event_to := event_from + p_events[command] - 1;
+        SELECT o.status, o.first_position, o.event_count, o.recorded_at, o.versions, o.stream,
+               o.refusal
+          INTO status, first_position, event_count, recorded_at, versions, stream, refusal
+          FROM store.append_one(
+                   p_command_ids[command], p_fingerprints[command], p_metadata[command],
+                   p_refusals[command],
+                   p_categories[stream_from:stream_to], p_stream_ids[stream_from:stream_to],
+                   p_expected[stream_from:stream_to], p_expected_events[stream_from:stream_to],
+                   p_event_streams[event_from:event_to], p_event_ids[event_from:event_to],
+                   p_event_types[event_from:event_to], p_schema_versions[event_from:event_to],
+                   p_payloads[event_from:event_to]) o;
+        RETURN NEXT;
+        stream_from := stream_to + 1;
+        event_from := event_to + 1;
+    END LOOP;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION store.level() RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 6 $$;
