@@ -1,0 +1,14 @@
+//! The accounts service over HTTP, as its conventions promise.
+
+mod accounts;
+mod bad_input;
+mod bulk;
+mod keys;
+mod reading;
+mod service;
+
+use serde_json::{Value, json};
+
+fn eur(amount: &str) -> Value {
+    json!({"amount": amount, "currency": "EUR", "contra": "cash"})
+}
