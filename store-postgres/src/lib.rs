@@ -1,5 +1,44 @@
 //! Folio's event store on PostgreSQL, and what it takes to have a PostgreSQL.
 //!
+//! ```
+//! use folio_core::store::{Append, StreamWrite};
+//! use folio_core::*;
+//! use folio_postgres::cluster::{Durability, ThrowawayCluster};
+//! use folio_postgres::migrate::store_migrations;
+//! use folio_postgres::{PostgresStore, Role, migrate, provision};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A server of its own that is gone afterwards; any PostgreSQL whose settings keep commits will do.
+//! let cluster = ThrowawayCluster::start(Durability::Durable).await?;
+//! let roles = [Role::Appender, Role::Reader];
+//! let database = provision(&cluster.connection_config(), "book", &roles).await?;
+//! migrate(&database, store_migrations()).await?;
+//! let store = PostgresStore::open(&database, 4).await?;
+//!
+//! // The executor of `folio-runtime` makes requests out of decisions. This is one by hand.
+//! let request = Append::events(
+//!     CommandContext::new(CommandId::derived(&["note", "1"]), Actor::anonymous()),
+//!     Fingerprint::of(&[b"note"]),
+//!     vec![StreamWrite {
+//!         stream: StreamId::new("notes", "monday")?,
+//!         expected: ExpectedVersion::NoStream,
+//!         events: vec![NewEvent {
+//!             event_type: "Noted".to_owned(),
+//!             schema_version: 1,
+//!             payload: br#"{"text":"opened"}"#.to_vec(),
+//!         }],
+//!     }],
+//! );
+//! assert_eq!(store.append(request.clone()).await?.status, AppendStatus::Executed);
+//! assert_eq!(store.append(request).await?.status, AppendStatus::AlreadyApplied);
+//! let history = store.read_all(Position::START, BatchSize::default()).await?;
+//! assert_eq!(history.len(), 1);
+//! cluster.remove().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Layout
 //!
 //! * [`PostgresStore`]: the [`EventStore`](folio_core::EventStore) on PostgreSQL. Appending is in
