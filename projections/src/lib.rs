@@ -21,7 +21,7 @@ pub use projector::{ProjectionName, Projector, ProjectorError};
 pub use runner::{Runner, RunnerError, Settings};
 
 mod embedded {
-    refinery::embed_migrations!("../migrations/projections");
+    refinery::embed_migrations!("migrations");
 }
 
 /// The migrations of the table of checkpoints, for the database that holds the models.

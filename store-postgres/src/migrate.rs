@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::database::{Database, Role};
 
 mod embedded {
-    refinery::embed_migrations!("../migrations/store");
+    refinery::embed_migrations!("migrations");
 }
 
 /// Serialises migrations of one database. Any number would do that nothing else in Folio uses.

@@ -10,7 +10,7 @@ pub use queries::{BalancesQueries, QueryError};
 pub use rows::{AccountRow, StatementLine};
 
 mod embedded {
-    refinery::embed_migrations!("../migrations/ledger-balances");
+    refinery::embed_migrations!("migrations");
 }
 
 /// The migrations of the read model's tables.

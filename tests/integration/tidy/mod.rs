@@ -88,7 +88,10 @@ fn files(folder: &str, extension: &str) -> Vec<TextFile> {
     names.sort();
     for (path, is_folder) in names {
         if is_folder {
-            found.extend(files(&path, extension));
+            // Where a crate outside the workspace was built in its place, there is generated code.
+            if !path.ends_with("/target") {
+                found.extend(files(&path, extension));
+            }
         } else if path.ends_with(&format!(".{extension}")) {
             let text = text(&path);
             found.push(TextFile { path, text });
