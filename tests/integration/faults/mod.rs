@@ -4,6 +4,7 @@
 mod connections;
 mod crashes;
 mod disk;
+mod errors;
 mod proxy;
 mod stragglers;
 
