@@ -5,6 +5,7 @@ mod connections;
 mod crashes;
 mod disk;
 mod errors;
+mod freeze;
 mod leaving;
 mod proxy;
 mod stragglers;
