@@ -8,6 +8,7 @@ mod errors;
 mod freeze;
 mod leaving;
 mod proxy;
+mod replay;
 mod stragglers;
 
 use std::collections::HashMap;
