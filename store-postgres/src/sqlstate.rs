@@ -1,14 +1,14 @@
 //! What a failure of the database means for a write: one table, read by every caller.
 
 use folio_core::store::StoreSource;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// What a failed statement tells about its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// It had none: the server said so.
     None,
-    /// It had none, because others were in the way: the same again may work.
+    /// It had none, because others were in the way or there was no room: the same again may work.
     NoneYet,
     /// Not known: the connection broke, or the server ended the session, after it was sent.
     Unknown,
@@ -16,7 +16,11 @@ pub(crate) enum Effect {
 
 impl Effect {
     pub(crate) fn of(error: &tokio_postgres::Error) -> Self {
+        let severity = error.as_db_error().and_then(DbError::parsed_severity);
         match error.code() {
+            // The server's process dies with these words. It may have come as far as the commit
+            // record, which the recovery then finds.
+            Some(_) if matches!(severity, Some(Severity::Fatal | Severity::Panic)) => Self::Unknown,
             Some(code)
                 if [
                     SqlState::ADMIN_SHUTDOWN,
@@ -33,6 +37,7 @@ impl Effect {
                     SqlState::T_R_SERIALIZATION_FAILURE,
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::LOCK_NOT_AVAILABLE,
+                    SqlState::DISK_FULL,
                 ]
                 .contains(code) =>
             {

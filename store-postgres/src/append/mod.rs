@@ -107,7 +107,11 @@ impl Appends {
             } => {
                 let outcome = read::recorded_outcome(&self.readers, first_position, event_count)
                     .await
-                    .map_err(|error| AppendError::Failed(boxed(error)))?;
+                    // It is on record, so this cannot be the answer that nothing was recorded.
+                    .map_err(|error| AppendError::OutcomeUnknown {
+                        command,
+                        source: boxed(error),
+                    })?;
                 (AppendStatus::AlreadyApplied, outcome)
             }
         };

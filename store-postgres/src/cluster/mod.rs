@@ -33,6 +33,7 @@ mod settings;
 mod throwaway;
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,7 +52,10 @@ use self::{
 };
 
 pub use self::{
-    address::ClusterAddress, error::ClusterError, settings::Durability, throwaway::ThrowawayCluster,
+    address::ClusterAddress,
+    error::ClusterError,
+    settings::Durability,
+    throwaway::{Frozen, ThrowawayCluster},
 };
 
 /// What a local cluster is started with.
@@ -113,6 +117,14 @@ impl LocalCluster {
     /// Dropping the future breaks nothing: an unfinished cluster is cleared away and a server
     /// that was already starting is taken over, both by the next start.
     pub async fn start(options: ClusterOptions) -> Result<Self, ClusterError> {
+        Self::start_within(options, Vec::new()).await
+    }
+
+    /// As [`start`](Self::start), with a server that has these variables in its environment.
+    async fn start_within(
+        options: ClusterOptions,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self, ClusterError> {
         let ClusterOptions {
             data_folder,
             max_connections,
@@ -144,6 +156,7 @@ impl LocalCluster {
                 binaries: installation.folder,
                 account,
                 cluster_folder: folders::cluster_folder(&data_folder, installation.major),
+                environment,
                 log: log.clone(),
             },
             address: ClusterAddress {

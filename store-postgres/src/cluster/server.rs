@@ -1,6 +1,7 @@
 //! The server's programs: making a cluster, starting it, waiting for it, stopping it.
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -31,6 +32,8 @@ pub(super) struct Server {
     pub(super) binaries: PathBuf,
     pub(super) account: Account,
     pub(super) cluster_folder: PathBuf,
+    /// What the server has in its environment besides what every program of ours gets.
+    pub(super) environment: Vec<(OsString, OsString)>,
     pub(super) log: ServerLog,
 }
 
@@ -94,6 +97,8 @@ impl Server {
         info!(folder = %self.cluster_folder.display(), "starting the local PostgreSQL");
         // `pg_ctl` gives the server a session of its own: no terminal can signal it.
         let mut command = self.command("pg_ctl");
+        let variables = self.environment.iter().map(|(name, value)| (name, value));
+        command.envs(variables);
         command.arg("start").arg("-D").arg(&self.cluster_folder);
         command.arg("-l").arg(self.log.path());
         command

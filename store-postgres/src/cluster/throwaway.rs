@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::DirBuilder,
     io::{self, ErrorKind},
     os::unix::fs::DirBuilderExt as _,
@@ -46,16 +47,34 @@ impl ThrowawayCluster {
     ///
     /// Dropping the future removes whatever it had made.
     pub async fn start(durability: Durability) -> Result<Self, ClusterError> {
+        Self::start_within(durability, Vec::new()).await
+    }
+
+    /// As [`start`](Self::start), with a server that has these variables in its environment: for
+    /// tests that put a library of their own between the server and its disk. Other clusters have
+    /// no such way in, because what steers their server stands in its settings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LocalCluster::start`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`start`](Self::start).
+    pub async fn start_within(
+        durability: Durability,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self, ClusterError> {
         let account = Account::unprivileged()?;
         let folder = fresh_folder(&account)?;
         // Before there is anything in it to clean up: killed in between, we leave an empty folder.
         let watcher = Watcher::spawn(&folder, &account)?;
-        let cluster = LocalCluster::start(ClusterOptions {
+        let options = ClusterOptions {
             max_connections: 200,
             durability,
             ..ClusterOptions::new(folder)
-        })
-        .await?;
+        };
+        let cluster = LocalCluster::start_within(options, environment).await?;
         Ok(Self { cluster, watcher })
     }
 
@@ -80,25 +99,49 @@ impl ThrowawayCluster {
     ///
     /// A process survives.
     pub async fn kill_all(&self) -> Result<(), ClusterError> {
-        let Some(postmaster) = self.cluster.server.postmaster()? else {
-            return Ok(());
+        let pids = self.processes_of_a_stopped_parent().await?;
+        for pid in &pids {
+            send(*pid, Signal::SIGKILL);
+        }
+        wait_until(&pids, |pid| processes::look(pid).is_none()).await
+    }
+
+    /// Holds every process of the server still, as a machine does that hangs: its connections are
+    /// open, and nobody answers on them. They go on when the answer is dropped.
+    ///
+    /// Nothing to hold is no error.
+    ///
+    /// # Errors
+    ///
+    /// A process cannot be stopped.
+    pub async fn freeze(&self) -> Result<Frozen, ClusterError> {
+        let frozen = Frozen {
+            pids: self.processes_of_a_stopped_parent().await?,
         };
-        // Held still first: it would start new processes while its present ones are counted.
+        for pid in &frozen.pids {
+            send(*pid, Signal::SIGSTOP);
+        }
+        wait_until(&frozen.pids, |pid| {
+            processes::look(pid).is_none_or(|process| process.is_stopped())
+        })
+        .await?;
+        Ok(frozen)
+    }
+
+    /// The server's processes, its parent first. That one is stopped: it would start new processes
+    /// while its present ones are counted.
+    async fn processes_of_a_stopped_parent(&self) -> Result<Vec<i32>, ClusterError> {
+        let Some(postmaster) = self.cluster.server.postmaster()? else {
+            return Ok(Vec::new());
+        };
         send(postmaster.pid, Signal::SIGSTOP);
         wait_until(&[postmaster.pid], |pid| {
             processes::look(pid).is_none_or(|process| process.is_stopped())
         })
         .await?;
-        let mut pids = vec![postmaster.pid];
-        pids.extend(
-            processes::children(postmaster.pid)
-                .iter()
-                .map(|child| child.pid),
-        );
-        for pid in &pids {
-            send(*pid, Signal::SIGKILL);
-        }
-        wait_until(&pids, |pid| processes::look(pid).is_none()).await
+        let children = processes::children(postmaster.pid);
+        let children = children.iter().map(|child| child.pid);
+        Ok(std::iter::once(postmaster.pid).chain(children).collect())
     }
 
     /// Starts the server again, after stopping it if it runs.
@@ -120,6 +163,23 @@ impl ThrowawayCluster {
         let folder = self.cluster.data_folder().to_owned();
         drop(self.cluster);
         self.watcher.finish(&folder).await
+    }
+}
+
+/// A server whose processes are held still, until this is dropped.
+///
+/// Whoever panics meanwhile lets them go too: a stopped process cannot be told to end.
+#[derive(Debug)]
+#[must_use = "the server goes on when this is dropped"]
+pub struct Frozen {
+    pids: Vec<i32>,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.pids {
+            send(*pid, Signal::SIGCONT);
+        }
     }
 }
 

@@ -70,30 +70,6 @@ async fn every_append_cut_at_its_commit_is_resolved_rightly() {
     );
 }
 
-/// A caller who goes away at any moment leaves an append that is recorded as a whole or not at all,
-/// an appender that works, and a command that can be sent again.
-#[tokio::test]
-async fn a_caller_may_leave_at_any_moment() {
-    let store = postgres::store().await;
-    for polls in 0..40 {
-        let request = request("left", 3);
-        let command = request.context.id;
-        let mut append = Box::pin(store.append(request.clone()));
-        for _ in 0..polls {
-            if futures_util::poll!(append.as_mut()).is_ready() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(append);
-        store.append(request).await.unwrap();
-        assert!(store.outcome(command).await.unwrap().is_some());
-    }
-    let events = events_by_command(&read_all(&store).await);
-    assert_eq!(events.len(), 40);
-    assert!(events.values().all(|count| *count == 3));
-}
-
 /// A connection on which a read was left half-way is closed and not handed to the next reader.
 #[tokio::test]
 async fn a_connection_that_was_left_in_mid_use_is_closed() {

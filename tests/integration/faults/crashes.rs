@@ -11,7 +11,7 @@ use folio_tests::scale;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{events_by_command, read_all, request, store_database};
+use super::{events_by_command, read_all, request, store_database, superuser};
 
 const WRITERS: usize = 48;
 const CYCLES: usize = 20;
@@ -34,7 +34,7 @@ async fn no_acknowledged_append_is_lost_in_a_crash() {
 async fn without_synchronous_commit_a_crash_loses_acknowledged_appends() {
     let cluster = ThrowawayCluster::start(Durability::Durable).await.unwrap();
     let database = store_database(&cluster.connection_config()).await;
-    let superuser = cluster_superuser(&cluster, &database).await;
+    let superuser = superuser(&cluster.connection_config(), &database).await;
     let definition: String = superuser
         .query_one(
             "SELECT pg_get_functiondef('store.append_many'::regproc)",
@@ -70,17 +70,6 @@ async fn without_synchronous_commit_a_crash_loses_acknowledged_appends() {
         "none of {acknowledged}: this suite would see nothing"
     );
     cluster.remove().await.unwrap();
-}
-
-async fn cluster_superuser(
-    cluster: &ThrowawayCluster,
-    database: &Database,
-) -> tokio_postgres::Client {
-    let mut config = cluster.connection_config();
-    config.dbname(database.name());
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 /// Appends from many writers and kills the server after every `appends` of them. Answers how many

@@ -3,10 +3,16 @@
 
 mod connections;
 mod crashes;
+mod disk;
+mod errors;
+mod freeze;
+mod leaving;
 mod proxy;
+mod replay;
 mod stragglers;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use folio_core::store::{Append, EventStore, StreamWrite};
 use folio_core::{
@@ -15,7 +21,10 @@ use folio_core::{
 };
 use folio_postgres::{Database, Role, migrate, provision};
 use folio_tests::postgres;
-use tokio_postgres::Config;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// How long anything here may take to come about.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request of `events` events that no other call has made.
 fn request(stream: &str, events: usize) -> Append {
@@ -44,6 +53,26 @@ async fn store_database(server: &Config) -> Database {
         .await
         .unwrap();
     database
+}
+
+/// A session as the user who owns the server of this database.
+async fn superuser(server: &Config, database: &Database) -> Client {
+    let mut config = server.clone();
+    config.dbname(database.name());
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
 }
 
 async fn read_all(store: &impl EventStore) -> Vec<RecordedEvent> {

@@ -21,7 +21,16 @@ enum Cut {
     Answer,
 }
 
-/// Forwards to a server, and cuts every `every`-th exchange that appends.
+/// What a proxy cuts.
+#[derive(Debug, Clone, Copy)]
+enum Cuts {
+    /// Every so-many-th exchange that appends.
+    Appends { every: usize },
+    /// Every connection, in the midst of a reply, sooner or later.
+    Replies,
+}
+
+/// Forwards to a server, and cuts connections.
 pub(super) struct Proxy {
     folder: TempDir,
     server: Config,
@@ -29,7 +38,17 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
+    /// One that cuts every `every`-th exchange that appends.
     pub(super) fn start(server: &Config, every: usize) -> Self {
+        Self::cutting(server, Cuts::Appends { every })
+    }
+
+    /// One that cuts every connection in the midst of a reply, when much has come through it.
+    pub(super) fn cutting_replies(server: &Config) -> Self {
+        Self::cutting(server, Cuts::Replies)
+    }
+
+    fn cutting(server: &Config, what: Cuts) -> Self {
         let folder = TempDir::new().unwrap();
         let port = server.get_ports().first().copied().unwrap_or(5432);
         let Some(Host::Unix(real)) = server.get_hosts().first() else {
@@ -42,12 +61,19 @@ impl Proxy {
         let counted = Arc::clone(&cuts);
         tokio::spawn(async move {
             let exchanges = Arc::new(AtomicUsize::new(0));
+            let mut connections = 0;
             while let Ok((client, _)) = listener.accept().await {
+                connections += 1;
+                let (every, reply) = match what {
+                    Cuts::Appends { every } => (every, None),
+                    Cuts::Replies => (usize::MAX, Some(ReplyCut::of_connection(connections))),
+                };
                 let session = forward(
                     client,
                     real.clone(),
                     Arc::clone(&exchanges),
                     every,
+                    reply,
                     Arc::clone(&counted),
                 );
                 tokio::spawn(session);
@@ -83,9 +109,13 @@ async fn forward(
     real: PathBuf,
     exchanges: Arc<AtomicUsize>,
     every: usize,
+    mut reply: Option<ReplyCut>,
     cuts: Arc<AtomicUsize>,
 ) {
-    let mut server = UnixStream::connect(real).await.unwrap();
+    // A server that is gone at the end of a test is as gone to the client.
+    let Ok(mut server) = UnixStream::connect(real).await else {
+        return;
+    };
     let (mut to_server, mut to_client) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut cut = None;
     loop {
@@ -100,7 +130,7 @@ async fn forward(
                 // and so is an append that follows in further pieces.
                 if sent[0] == b'B' && appends(sent) {
                     let exchange = exchanges.fetch_add(1, Ordering::Relaxed);
-                    if exchange.is_multiple_of(every) {
+                    if reply.is_none() && exchange.is_multiple_of(every) {
                         cut = Some([Cut::Before, Cut::AtOnce, Cut::Answer][exchange / every % 3]);
                         cuts.fetch_add(1, Ordering::Relaxed);
                     }
@@ -120,7 +150,13 @@ async fn forward(
                 if read == 0 || matches!(cut, Some(Cut::Answer)) {
                     return;
                 }
-                if client.write_all(&to_client[..read]).await.is_err() {
+                let cut_at = reply.as_mut().and_then(|cut| cut.within(&to_client[..read]));
+                let passed = &to_client[..cut_at.unwrap_or(read)];
+                if client.write_all(passed).await.is_err() {
+                    return;
+                }
+                if cut_at.is_some() {
+                    cuts.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
             }
@@ -131,4 +167,67 @@ async fn forward(
 /// Whether these bytes bind the parameters of an append: nothing else sends event types.
 fn appends(sent: &[u8]) -> bool {
     sent.windows(8).any(|bytes| bytes == b"Happened")
+}
+
+/// Where the replies on a connection are cut.
+struct ReplyCut {
+    /// How many bytes come through first.
+    left: usize,
+    /// After a whole message, or within one.
+    whole: bool,
+    messages: Messages,
+}
+
+impl ReplyCut {
+    /// Other places for each connection, and the same ones in every run.
+    fn of_connection(connection: usize) -> Self {
+        Self {
+            left: 100_000 + connection * 7_654_321 % 4_000_000,
+            whole: connection.is_multiple_of(2),
+            messages: Messages::default(),
+        }
+    }
+
+    /// How many of these bytes come through, if it is here.
+    fn within(&mut self, bytes: &[u8]) -> Option<usize> {
+        let end = self.messages.first_end(bytes);
+        if self.left > bytes.len() {
+            self.left -= bytes.len();
+            return None;
+        }
+        // A piece of a long message may have no end in it; then it is in a later piece.
+        if self.whole { end } else { Some(self.left) }
+    }
+}
+
+/// Follows the messages of a server: a letter, a length that counts itself, and the rest.
+#[derive(Default)]
+struct Messages {
+    head: Vec<u8>,
+    rest: usize,
+}
+
+impl Messages {
+    /// Where the first message that ends within these bytes does.
+    fn first_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (mut first, mut at) = (None, 0);
+        while at < bytes.len() {
+            if self.head.len() < 5 {
+                self.head.push(bytes[at]);
+                at += 1;
+                if let [_, a, b, c, d] = self.head[..] {
+                    self.rest = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap() - 4;
+                }
+            } else {
+                let step = self.rest.min(bytes.len() - at);
+                self.rest -= step;
+                at += step;
+            }
+            if self.head.len() == 5 && self.rest == 0 {
+                self.head.clear();
+                first = first.or(Some(at));
+            }
+        }
+        first
+    }
 }
