@@ -57,11 +57,13 @@ impl DerefMut for Connection {
 #[derive(Debug)]
 pub struct Connections {
     clients: deadpool_postgres::Manager,
+    /// What each says before anybody gets it.
+    opening: String,
 }
 
 impl Connections {
-    pub(crate) const fn new(clients: deadpool_postgres::Manager) -> Self {
-        Self { clients }
+    pub(crate) const fn new(clients: deadpool_postgres::Manager, opening: String) -> Self {
+        Self { clients, opening }
     }
 }
 
@@ -70,8 +72,10 @@ impl Manager for Connections {
     type Error = Error;
 
     async fn create(&self) -> Result<Connection, Error> {
+        let client = self.clients.create().await?;
+        client.batch_execute(&self.opening).await?;
         Ok(Connection {
-            client: self.clients.create().await?,
+            client,
             usage: Usage::InUse,
         })
     }

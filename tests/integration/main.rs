@@ -11,6 +11,7 @@
 mod audit;
 mod bank;
 mod checks;
+mod conformance;
 mod contract;
 mod controls;
 mod differential;
