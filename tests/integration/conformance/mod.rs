@@ -3,6 +3,7 @@
 
 mod beside;
 mod poolers;
+mod replicas;
 
 use std::time::Duration;
 
