@@ -2,8 +2,12 @@
 //! transactions, ended backends, restores, replicas, poolers, other languages and other settings.
 
 mod beside;
+mod bystanders;
+mod errors;
 mod poolers;
 mod replicas;
+mod restores;
+mod settings;
 
 use std::time::Duration;
 
