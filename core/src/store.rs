@@ -156,6 +156,16 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// Other processes append too, so a reader that waits on it polls with a deadline as well.
     fn appended(&self) -> watch::Receiver<Position>;
+
+    /// How many connections were opened to read it.
+    ///
+    /// Behind a new connection may be another server, which was restored or promoted, and nothing
+    /// else need tell of it: the connection before it may have ended while nobody used it. A reader
+    /// that goes on compares its checkpoint whenever this has changed. It never does where there are
+    /// no connections.
+    fn connections_opened(&self) -> u64 {
+        0
+    }
 }
 
 #[async_trait]
@@ -233,6 +243,10 @@ impl<S: EventStore + ?Sized> EventStore for std::sync::Arc<S> {
 
     fn appended(&self) -> watch::Receiver<Position> {
         (**self).appended()
+    }
+
+    fn connections_opened(&self) -> u64 {
+        (**self).connections_opened()
     }
 }
 

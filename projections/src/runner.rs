@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use folio_core::store::{EventStore, ReadError};
-use folio_core::{BatchSize, Checkpoint, HistoryError, RecordedEvent, error_chain};
+use folio_core::{BatchSize, Checkpoint, HistoryError, Position, RecordedEvent, error_chain};
 use folio_postgres::{CommitError, Pool, commit};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -107,6 +107,20 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
     /// `failures` goes back to 0 with every read that works.
     async fn follow_until_failure(&self, failures: &mut u32) -> Result<Infallible, RunnerError> {
         let mut appended = self.store.appended();
+        loop {
+            self.follow_until_reconnected(&mut appended, failures)
+                .await?;
+        }
+    }
+
+    /// Ends when the store was read over a connection that was opened meanwhile. Behind that may be
+    /// a server that was restored or promoted, so the checkpoint has to be compared again.
+    async fn follow_until_reconnected(
+        &self,
+        appended: &mut watch::Receiver<Position>,
+        failures: &mut u32,
+    ) -> Result<(), RunnerError> {
+        let opened = self.store.connections_opened();
         let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
         let mut checkpoint = read_or_start(&***client, self.projector.name(), &self.store).await?;
         client.finished();
@@ -120,6 +134,9 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
                 .read_all(checkpoint.position, self.settings.batch)
                 .await?;
             *failures = 0;
+            if self.store.connections_opened() != opened {
+                return Ok(());
+            }
             if events.is_empty() {
                 // Timed out or woken or (the store is gone) neither: the next read decides.
                 if let Ok(Err(_)) =

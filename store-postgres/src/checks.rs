@@ -1,9 +1,11 @@
 //! What a server must be like to be trusted with a ledger.
 
-use thiserror::Error;
-use tokio_postgres::Client;
+use std::time::Duration;
 
-use crate::database::{Database, Role};
+use thiserror::Error;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::database::{Database, Role, connect};
 
 /// The level of the store's tables that this program works with: its highest migration.
 pub(crate) const LEVEL: i32 = 6;
@@ -40,6 +42,9 @@ const REQUIRED: [(&str, &str, &str); 4] = [
 /// data that is kept needs.
 const THROWAWAY: &str = "folio.throwaway";
 
+/// How long two sessions may take to answer. Past that one waits for the other.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Makes sure that the server keeps what it commits, that sessions are sessions, and that the tables
 /// are those that this program knows.
 pub(crate) async fn check(database: &Database) -> Result<(), UnfitServer> {
@@ -47,6 +52,10 @@ pub(crate) async fn check(database: &Database) -> Result<(), UnfitServer> {
         database: database.name().to_owned(),
         source,
     };
+    // First, because a pooler that mixes sessions could mix up what the others are told.
+    tokio::time::timeout(PATIENCE, check_sessions(database))
+        .await
+        .unwrap_or_else(|_| Err(pooler(database)))?;
     let client = database.connect(Role::Appender).await.map_err(failed)?;
     let names: Vec<&str> = REQUIRED.iter().map(|(name, ..)| *name).collect();
     let rows = client.query(SETTINGS, &[&names]).await.map_err(failed)?;
@@ -73,7 +82,6 @@ pub(crate) async fn check(database: &Database) -> Result<(), UnfitServer> {
             });
         }
     }
-    check_sessions(database, &client).await?;
     let level: i32 = client
         .query_one(LEVEL_IN_DATABASE, &[])
         .await
@@ -94,37 +102,59 @@ pub(crate) async fn check(database: &Database) -> Result<(), UnfitServer> {
 /// A pooler that gives each transaction another session of the server would lose our settings and
 /// our locks. While a second connection holds a transaction open, such a pooler cannot give the
 /// first one the session that it had, or has none to give.
-async fn check_sessions(database: &Database, first: &Client) -> Result<(), UnfitServer> {
+///
+/// In simple statements only: a prepared one may be gone, or be there already, in another session.
+async fn check_sessions(database: &Database) -> Result<(), UnfitServer> {
     let failed = |source| UnfitServer::Database {
         database: database.name().to_owned(),
         source,
     };
-    let mut second = database.connect(Role::Appender).await.map_err(failed)?;
-    let process = "SELECT pg_backend_pid(), current_setting('folio.session', true)";
+    // The role is not taken on. It would stay with a session that is not ours alone.
+    let config = database.config(Role::Appender);
+    let first = connect(&config).await.map_err(failed)?;
+    let second = connect(&config).await.map_err(failed)?;
     first
         .batch_execute("SET folio.session = 'first'")
         .await
         .map_err(failed)?;
-    let before: i32 = first
-        .query_one(process, &[])
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed)?;
-    let held = second.transaction().await.map_err(failed)?;
-    let other: i32 = held
-        .query_one(process, &[])
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed)?;
-    let row = first.query_one(process, &[]).await.map_err(failed)?;
-    let after: i32 = row.try_get(0).map_err(failed)?;
-    let setting: Option<String> = row.try_get(1).map_err(failed)?;
-    if before != after || before == other || setting.as_deref() != Some("first") {
-        return Err(UnfitServer::Pooler {
-            database: database.name().to_owned(),
-        });
+    let before = session(&first).await.map_err(failed)?;
+    second.batch_execute("BEGIN").await.map_err(failed)?;
+    let other = session(&second).await.map_err(failed)?;
+    let after = session(&first).await.map_err(failed)?;
+    let is_first = |session: &Named| session.name.as_deref() == Some("first");
+    if before != after || before.process == other.process || !is_first(&after) {
+        return Err(pooler(database));
     }
     Ok(())
+}
+
+/// A session of the server, and what the connection has called it.
+#[derive(PartialEq, Eq)]
+struct Named {
+    process: Option<String>,
+    name: Option<String>,
+}
+
+async fn session(client: &Client) -> Result<Named, tokio_postgres::Error> {
+    let asked = "SELECT pg_backend_pid(), current_setting('folio.session', true)";
+    let messages = client.simple_query(asked).await?;
+    let row = messages.iter().find_map(|message| {
+        let SimpleQueryMessage::Row(row) = message else {
+            return None;
+        };
+        Some(row)
+    });
+    let column = |index| row.and_then(|row| row.get(index)).map(str::to_owned);
+    Ok(Named {
+        process: column(0),
+        name: column(1),
+    })
+}
+
+fn pooler(database: &Database) -> UnfitServer {
+    UnfitServer::Pooler {
+        database: database.name().to_owned(),
+    }
 }
 
 /// Why a server or its database is not fit to hold a store.
@@ -143,10 +173,11 @@ pub enum UnfitServer {
         /// What would happen.
         reason: &'static str,
     },
-    /// Statements of one connection go to different sessions.
+    /// Statements of one connection go to different sessions, or wait for those of another.
     #[error(
-        "statements of one connection to {database} go to different sessions of the server; connect \
-         past the pooler, or set it to pool sessions (pool_mode = session)"
+        "statements of one connection to {database} go to different sessions of the server, or wait \
+         for those of another; connect past the pooler, or set it to pool sessions \
+         (pool_mode = session), as many as there are connections"
     )]
     Pooler {
         /// The database.

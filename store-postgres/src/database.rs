@@ -65,20 +65,26 @@ impl Database {
         &self.name
     }
 
-    /// How a session in `role` connects.
-    ///
-    /// Settings go in at the start of the session and not in a transaction or a function, where
-    /// they would be undone before the commit they are meant for.
+    /// How a session that will be in `role` connects.
     #[must_use]
     pub fn config(&self, role: Role) -> Config {
         let mut config = self.config.clone();
-        config.options(format!(
-            "-c role={} -c synchronous_commit=on -c default_transaction_isolation=read\\ committed \
-             -c timezone=UTC",
-            escape_option(&role.name(&self.name))
-        ));
         config.application_name(format!("folio {}", role.suffix()));
         config
+    }
+
+    /// What a session says before anything else: who it is, and what it relies on.
+    ///
+    /// It is said as statements, because what a connection asks for at its start (`options`) does not
+    /// reach the server through a pooler: the session would keep all rights of its login. It is said
+    /// outside of any transaction or function, where it would be undone before the commit it is
+    /// meant for.
+    pub(crate) fn opening(&self, role: Role) -> String {
+        format!(
+            "SET role = '{}'; SET synchronous_commit = on; \
+             SET default_transaction_isolation = 'read committed'; SET timezone = 'UTC'",
+            role.name(&self.name).replace('\'', "''")
+        )
     }
 
     /// One connection of its own, outside any pool.
@@ -87,7 +93,9 @@ impl Database {
     ///
     /// When the server cannot be reached or refuses the session.
     pub async fn connect(&self, role: Role) -> Result<Client, tokio_postgres::Error> {
-        connect(&self.config(role)).await
+        let client = connect(&self.config(role)).await?;
+        client.batch_execute(&self.opening(role)).await?;
+        Ok(client)
     }
 
     /// A pool of at most `connections` connections in `role`. None is opened before it is needed.
@@ -103,7 +111,7 @@ impl Database {
                 recycling_method: RecyclingMethod::Fast,
             },
         );
-        Pool::builder(Connections::new(manager))
+        Pool::builder(Connections::new(manager, self.opening(role)))
             .max_size(connections)
             .build()
             .map_err(|source| PoolError {
@@ -139,16 +147,4 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, tokio_postgres::E
         }
     });
     Ok(client)
-}
-
-/// Escapes a value for the `options` of a connection, where blanks separate and `\` escapes.
-fn escape_option(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for c in value.chars() {
-        if c.is_whitespace() || c == '\\' {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }

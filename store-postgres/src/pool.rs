@@ -1,6 +1,7 @@
 //! Pools whose connections come back only when their work came to an end.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
@@ -57,11 +58,23 @@ impl DerefMut for Connection {
 #[derive(Debug)]
 pub struct Connections {
     clients: deadpool_postgres::Manager,
+    /// What each says before anybody gets it.
+    opening: String,
+    opened: AtomicU64,
 }
 
 impl Connections {
-    pub(crate) const fn new(clients: deadpool_postgres::Manager) -> Self {
-        Self { clients }
+    pub(crate) const fn new(clients: deadpool_postgres::Manager, opening: String) -> Self {
+        Self {
+            clients,
+            opening,
+            opened: AtomicU64::new(0),
+        }
+    }
+
+    /// How many there have been.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::SeqCst)
     }
 }
 
@@ -70,8 +83,12 @@ impl Manager for Connections {
     type Error = Error;
 
     async fn create(&self) -> Result<Connection, Error> {
+        let client = self.clients.create().await?;
+        client.batch_execute(&self.opening).await?;
+        // Before anybody reads on it.
+        self.opened.fetch_add(1, Ordering::SeqCst);
         Ok(Connection {
-            client: self.clients.create().await?,
+            client,
             usage: Usage::InUse,
         })
     }

@@ -15,6 +15,8 @@ use crate::database::{Database, Role};
 
 /// One NOTIFY for all appends of this time. The first goes out at once.
 const PAUSE: Duration = Duration::from_millis(5);
+/// What its session is called, so that an administrator can tell it from those that read.
+const LISTENER: &str = "folio listener";
 /// Between two tries to connect.
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -75,7 +77,9 @@ async fn connected(
     here: &mut watch::Receiver<Position>,
     appended: &watch::Sender<Position>,
 ) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = database.config(Role::Reader).connect(NoTls).await?;
+    let mut config = database.config(Role::Reader);
+    config.application_name(LISTENER);
+    let (client, mut connection) = config.connect(NoTls).await?;
     let hear = async {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
@@ -91,17 +95,20 @@ async fn connected(
             }
         }
     };
+    let opening = database.opening(Role::Reader);
     tokio::select! {
         heard = hear => heard,
-        told = tell(&client, here, appended) => told,
+        told = tell(&client, &opening, here, appended) => told,
     }
 }
 
 async fn tell(
     client: &Client,
+    opening: &str,
     here: &mut watch::Receiver<Position>,
     appended: &watch::Sender<Position>,
 ) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(opening).await?;
     // A NOTIFY is written to the log like any commit. It need not be waited for.
     client
         .batch_execute("SET synchronous_commit = off; LISTEN folio_appended")

@@ -170,6 +170,10 @@ impl EventStore for PostgresStore {
     fn appended(&self) -> watch::Receiver<Position> {
         self.appended.subscribe()
     }
+
+    fn connections_opened(&self) -> u64 {
+        self.readers.manager().opened()
+    }
 }
 
 /// Why a store could not be opened.

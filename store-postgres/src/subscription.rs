@@ -41,18 +41,13 @@ impl Default for SubscriptionSettings {
 pub struct Subscription<S> {
     store: S,
     settings: SubscriptionSettings,
-    from: Checkpoint,
-    position: Position,
+    /// Up to where everything was handed over.
+    at: Checkpoint,
     appended: watch::Receiver<Position>,
-    trust: Trust,
-}
-
-/// Whether the store is known to have the history that was read.
-#[derive(Debug, PartialEq, Eq)]
-enum Trust {
-    Verified,
-    /// At the start, and after a failure: behind a new connection may be a restored server.
-    ToVerify,
+    /// How many connections had been opened when the store was found to have what was read. Behind
+    /// a new one may be a restored server, also when nothing has failed: the one before it may have
+    /// ended while nobody used it. None at the start and after a failure.
+    verified: Option<u64>,
 }
 
 impl<S: EventStore> Subscription<S> {
@@ -63,10 +58,9 @@ impl<S: EventStore> Subscription<S> {
         Self {
             store,
             settings,
-            position: from.position,
-            from,
+            at: from,
             appended,
-            trust: Trust::ToVerify,
+            verified: None,
         }
     }
 
@@ -86,7 +80,7 @@ impl<S: EventStore> Subscription<S> {
     pub async fn next(&mut self) -> Result<Page, SubscriptionError> {
         let page = self.look().await;
         if page.is_err() {
-            self.trust = Trust::ToVerify;
+            self.verified = None;
         }
         page
     }
@@ -94,55 +88,42 @@ impl<S: EventStore> Subscription<S> {
     /// Up to which position everything that is wanted was handed over.
     #[must_use]
     pub const fn position(&self) -> Position {
-        self.position
+        self.at.position
     }
 
     /// Where it stands, to go on from later: the position with the hash of the event there.
-    ///
-    /// # Errors
-    ///
-    /// [`SubscriptionError`] when the store cannot be asked.
-    pub async fn checkpoint(&self) -> Result<Checkpoint, SubscriptionError> {
-        if self.position == self.from.position {
-            return Ok(self.from);
-        }
-        let before = Position::START.plus(self.position.number().saturating_sub(1));
-        let events = self.store.read_all(before, BatchSize::ONE).await?;
-        match events.first() {
-            Some(event) => Ok(self.from.after(event)),
-            None => Err(SubscriptionError::History(HistoryError::WentBack {
-                checkpoint: Checkpoint {
-                    position: self.position,
-                    event: EventHash::NONE,
-                    ..self.from
-                },
-                head: self.store.head().await?,
-            })),
-        }
+    #[must_use]
+    pub const fn checkpoint(&self) -> Checkpoint {
+        self.at
     }
 
     #[tracing::instrument(level = "debug", name = "subscription", skip_all, fields(
         subscription = self.settings.name,
-        position = self.position.number(),
+        position = self.position().number(),
     ))]
     async fn look(&mut self) -> Result<Page, SubscriptionError> {
-        if self.trust == Trust::ToVerify {
-            self.from.verify(&self.store).await?;
-            self.from = self.checkpoint().await?;
-            self.trust = Trust::Verified;
-        }
         loop {
+            let opened = self.store.connections_opened();
+            if self.verified != Some(opened) {
+                self.at.verify(&self.store).await?;
+                self.verified = Some(opened);
+            }
             // Before the read: an append that comes after it must still wake us.
             self.appended.mark_unchanged();
             let page = self
                 .store
-                .read_filtered(&self.settings.filter, self.position, self.settings.batch)
+                .read_filtered(&self.settings.filter, self.at.position, self.settings.batch)
                 .await?;
+            let at = self.after(&page).await?;
+            if self.store.connections_opened() != opened {
+                // What was read may be another store's. It is compared, and read again.
+                continue;
+            }
             let lag = self.appended.borrow().events_since(page.through);
             metrics::gauge!("folio_subscription_lag_events", "subscription" => self.settings.name)
                 .set(f64::from(u32::try_from(lag).unwrap_or(u32::MAX)));
-            if page.through > self.position {
-                self.position = page.through;
+            if page.through > self.at.position {
+                self.at = at;
                 return Ok(page);
             }
             // Timed out, or woken, or the store is gone: the next read decides.
@@ -150,6 +131,32 @@ impl<S: EventStore> Subscription<S> {
             if let Ok(Err(_)) = woken {
                 tokio::time::sleep(self.settings.poll).await;
             }
+        }
+    }
+
+    /// The checkpoint when `page` was handed over.
+    async fn after(&self, page: &Page) -> Result<Checkpoint, SubscriptionError> {
+        if page.through == self.at.position {
+            return Ok(self.at);
+        }
+        if let Some(last) = page.events.last()
+            && last.position == page.through
+        {
+            return Ok(self.at.after(last));
+        }
+        // The last event that was looked through is not wanted, and so not in the page.
+        let before = Position::START.plus(page.through.number().saturating_sub(1));
+        let events = self.store.read_all(before, BatchSize::ONE).await?;
+        match events.first() {
+            Some(event) => Ok(self.at.after(event)),
+            None => Err(SubscriptionError::History(HistoryError::WentBack {
+                checkpoint: Checkpoint {
+                    position: page.through,
+                    event: EventHash::NONE,
+                    ..self.at
+                },
+                head: self.store.head().await?,
+            })),
         }
     }
 }

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Writes every position it is given into a table whose key is the position: a doubled event is
 /// refused by the key, a lost one is missing from the count.
 #[derive(Clone, Default)]
-struct Positions {
+pub(crate) struct Positions {
     /// Fails after it has written, as long as this is set.
     failing: Arc<AtomicBool>,
     /// Never reads past this position.
@@ -78,17 +78,26 @@ impl Projector for Positions {
     }
 }
 
-struct Running {
+pub(crate) struct Running {
     progress: Progress,
     stop: watch::Sender<bool>,
-    task: JoinHandle<Result<(), RunnerError>>,
+    pub(crate) task: JoinHandle<Result<(), RunnerError>>,
 }
 
 impl Running {
-    fn start(projector: Positions, store: impl EventStore, models: Pool) -> Self {
+    pub(crate) fn start(projector: Positions, store: impl EventStore, models: Pool) -> Self {
+        Self::start_with(projector, store, models, Duration::from_millis(20))
+    }
+
+    pub(crate) fn start_with(
+        projector: Positions,
+        store: impl EventStore,
+        models: Pool,
+        poll: Duration,
+    ) -> Self {
         let settings = Settings {
             batch: BatchSize::new(7).unwrap(),
-            poll: Duration::from_millis(20),
+            poll,
             backoff: Duration::from_millis(5),
         };
         let (runner, progress) = Runner::new(projector, store, models, settings);
@@ -100,12 +109,12 @@ impl Running {
         }
     }
 
-    async fn reaches(&self, position: i64) {
+    pub(crate) async fn reaches(&self, position: i64) {
         let position = Position::new(position).unwrap();
         self.progress.wait_for(position, PATIENCE).await.unwrap();
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.task.await.unwrap().unwrap();
     }
@@ -318,12 +327,12 @@ async fn appends_of_another_process_are_seen() {
 }
 
 /// A database with a table of positions.
-struct Models {
+pub(crate) struct Models {
     database: Database,
 }
 
 impl Models {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let database = postgres::models_database().await;
         let owner = database.connect(Role::Owner).await.unwrap();
         owner
@@ -337,11 +346,11 @@ impl Models {
         Self { database }
     }
 
-    fn pool(&self) -> Pool {
+    pub(crate) fn pool(&self) -> Pool {
         self.database.pool(Role::Projector, 2).unwrap()
     }
 
-    async fn positions(&self) -> Vec<i64> {
+    pub(crate) async fn positions(&self) -> Vec<i64> {
         self.positions_and_checkpoint().await.0
     }
 
@@ -387,7 +396,7 @@ async fn append_as(store: &impl EventStore, events: usize, name: &str) {
         .unwrap();
 }
 
-fn one_to(last: i64) -> Vec<i64> {
+pub(crate) fn one_to(last: i64) -> Vec<i64> {
     (1..=last).collect()
 }
 

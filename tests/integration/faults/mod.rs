@@ -27,7 +27,7 @@ use tokio_postgres::{Client, Config, NoTls};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request of `events` events that no other call has made.
-fn request(stream: &str, events: usize) -> Append {
+pub(crate) fn request(stream: &str, events: usize) -> Append {
     let command = CommandId::derived(&["faults", &postgres::unique("command")]);
     let event = NewEvent {
         event_type: "Happened".to_owned(),
@@ -44,7 +44,7 @@ fn request(stream: &str, events: usize) -> Append {
 }
 
 /// A database with an empty store on a server of its own.
-async fn store_database(server: &Config) -> Database {
+pub(crate) async fn store_database(server: &Config) -> Database {
     let roles = [Role::Appender, Role::Reader];
     let database = provision(server, &postgres::unique("faults"), &roles)
         .await
@@ -75,7 +75,7 @@ async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
 }
 
-async fn read_all(store: &impl EventStore) -> Vec<RecordedEvent> {
+pub(crate) async fn read_all(store: &impl EventStore) -> Vec<RecordedEvent> {
     let mut events: Vec<RecordedEvent> = Vec::new();
     loop {
         let after = events.last().map_or(Position::START, |last| last.position);
@@ -88,7 +88,7 @@ async fn read_all(store: &impl EventStore) -> Vec<RecordedEvent> {
 }
 
 /// How many events each command has, after making sure that positions and versions have no holes.
-fn events_by_command(events: &[RecordedEvent]) -> HashMap<CommandId, usize> {
+pub(crate) fn events_by_command(events: &[RecordedEvent]) -> HashMap<CommandId, usize> {
     let mut versions: HashMap<&StreamId, i64> = HashMap::new();
     let mut commands = HashMap::new();
     for (position, event) in (1..).zip(events) {
