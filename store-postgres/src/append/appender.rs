@@ -70,7 +70,7 @@ impl Appender {
         let mut backlog = VecDeque::new();
         loop {
             if backlog.is_empty() {
-                match requests.recv().await {
+                match self.wait(&mut requests).await {
                     Some(request) => backlog.push_back(request),
                     None => return,
                 }
@@ -85,6 +85,19 @@ impl Appender {
             let batch = gather(&mut backlog, &self.settings);
             self.carry_out(batch).await;
         }
+    }
+
+    /// Waits for the next request, and notices meanwhile if the session ends: then nothing was under
+    /// way on it, and the next append opens another.
+    async fn wait(&mut self, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
+        if let Some(session) = &mut self.session {
+            tokio::select! {
+                biased;
+                request = requests.recv() => return request,
+                () = session.ended() => self.session = None,
+            }
+        }
+        requests.recv().await
     }
 
     /// Sends a batch and answers its requests. A batch that the server refuses as a whole is sent
@@ -167,8 +180,8 @@ impl Appender {
     }
 
     async fn send_at_once(&mut self, part: &[Request], form: Form) -> Sent {
-        let session = match self.session.take() {
-            Some(session) if !session.client.is_closed() => session,
+        let mut session = match self.session.take() {
+            Some(session) if !session.is_closed() => session,
             _ => {
                 let opened =
                     Session::open(&self.database, self.before, self.settings.resolve).await;
@@ -183,9 +196,7 @@ impl Appender {
         let started = Instant::now();
         let answered = tokio::time::timeout(
             self.settings.statement,
-            session
-                .client
-                .query(&session.statement, &arrays.parameters(form).as_sql()),
+            session.send(&arrays.parameters(form).as_sql()),
         )
         .await;
         metrics::histogram!("folio_append_round_trip_seconds").record(started.elapsed());

@@ -1,9 +1,13 @@
 //! The appender's connection, and how it makes sure that the one before it is gone.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row, Statement};
 use uuid::Uuid;
 
 use super::batch::{STATEMENT, TYPES};
@@ -24,8 +28,9 @@ const OUTWAIT: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 /// carries it out before it notices. Only when that process has gone does "not on record" mean
 /// "will never be", and then its lock can be had.
 pub(super) struct Session {
-    pub(super) client: Client,
-    pub(super) statement: Statement,
+    client: Client,
+    driver: Driver,
+    statement: Statement,
     pub(super) name: SessionName,
 }
 
@@ -56,15 +61,24 @@ impl Session {
         patience: Duration,
     ) -> Result<Self, SessionError> {
         let opened = async {
-            let client = database.connect(Role::Appender).await?;
+            let config = database.config(Role::Appender);
+            let (client, connection) = config.connect(NoTls).await?;
+            let mut driver = Driver::new(connection);
             let name = SessionName::next();
-            client.execute(HOLD, &[&SESSIONS, &name.0]).await?;
-            if let Some(SessionName(before)) = after {
-                client.execute(OUTWAIT, &[&SESSIONS, &before]).await?;
-            }
-            let statement = client.prepare_typed(STATEMENT, &TYPES).await?;
+            let prepared = async {
+                client
+                    .batch_execute(&database.opening(Role::Appender))
+                    .await?;
+                client.execute(HOLD, &[&SESSIONS, &name.0]).await?;
+                if let Some(SessionName(before)) = after {
+                    client.execute(OUTWAIT, &[&SESSIONS, &before]).await?;
+                }
+                client.prepare_typed(STATEMENT, &TYPES).await
+            };
+            let statement = driver.drive(prepared).await?;
             Ok(Self {
                 client,
+                driver,
                 statement,
                 name,
             })
@@ -72,6 +86,75 @@ impl Session {
         tokio::time::timeout(patience, opened)
             .await
             .unwrap_or(Err(SessionError::Patience(patience)))
+    }
+
+    /// Sends the statement, and waits for its rows.
+    pub(super) async fn send(
+        &mut self,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let rows = self.client.query(&self.statement, parameters);
+        self.driver.drive(rows).await
+    }
+
+    /// Returns when the connection has ended, for as long as nothing is asked of it.
+    pub(super) async fn ended(&mut self) {
+        self.driver.ended().await;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// The half of a connection that reads and writes. It is driven by whoever waits for an answer, and
+/// not by a task of its own: alone, an append would otherwise wait four times for another thread to
+/// wake up, and not twice.
+struct Driver(Option<Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>>);
+
+impl Driver {
+    fn new(
+        connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    ) -> Self {
+        Self(Some(Box::pin(connection)))
+    }
+
+    async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            // First the work, which has something to send; then the connection; then what has come.
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            self.poll(context);
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+
+    async fn ended(&mut self) {
+        poll_fn(|context| {
+            self.poll(context);
+            if self.0.is_none() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Lets the connection go on. Once it has ended it is dropped, which tells the client.
+    fn poll(&mut self, context: &mut Context<'_>) {
+        let Some(connection) = &mut self.0 else {
+            return;
+        };
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "the appender's connection ended");
+            }
+            self.0 = None;
+        }
     }
 }
 
