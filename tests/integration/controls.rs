@@ -14,18 +14,21 @@ use crate::conformance::schedules::Stage;
 
 const MANY: &str = "store.append_many";
 const ONE: &str = "store.append_one";
+const ALONE: &str = "store.append_alone";
+const LOCK: &str = "PERFORM FROM store.append_lock FOR UPDATE;";
+/// Makes commands that come alone go through `store.append_many` as well.
+const NEVER_ALONE: (&str, &str, &str) = (ALONE, LOCK, "RETURN;");
 /// Makes every command go through `store.append_one`.
 const ONE_BY_ONE: (&str, &str, &str) = (MANY, "holds := p_first IS NOT NULL", "holds := false");
 
 /// With the lock, appends on streams of their own never fail.
 #[tokio::test]
 async fn without_the_lock_two_appends_take_the_same_position() {
-    let lock = "PERFORM FROM store.append_lock FOR UPDATE;";
     assert_eq!(
         race_on_streams_of_their_own(&database_with(&[]).await).await,
         0
     );
-    let without = [(MANY, lock, "")];
+    let without = [NEVER_ALONE, (MANY, LOCK, "")];
     assert!(race_on_streams_of_their_own(&database_with(&without).await).await > 0);
 }
 
@@ -39,7 +42,7 @@ async fn with_positions_from_a_sequence_a_reader_meets_the_later_one_first() {
     };
     schedule(&[]).await;
     let naive = &[
-        (MANY, "PERFORM FROM store.append_lock FOR UPDATE;", ""),
+        (MANY, LOCK, ""),
         (
             MANY,
             "head := coalesce(head, 0);",
@@ -53,21 +56,35 @@ async fn with_positions_from_a_sequence_a_reader_meets_the_later_one_first() {
     assert!(what.contains("Corrupt { position: Position(1)"), "{what}");
 }
 
-/// In both forms: all of a call at once, and one by one.
+/// In every form: alone, all of a call at once, and one by one.
 #[tokio::test]
 async fn without_the_version_check_both_writers_win() {
     assert_eq!(writers_at_the_same_version(&[]).await, 1);
+    let alone = (
+        ALONE,
+        "ELSE p_expected = coalesce(last.version, 0)",
+        "ELSE true",
+    );
+    assert_eq!(writers_at_the_same_version(&[alone]).await, 2);
+
+    assert_eq!(writers_at_the_same_version(&[NEVER_ALONE]).await, 1);
     let together = (
         MANY,
         "ELSE s.expected = versions[s.first] + s.before END",
         "ELSE true END",
     );
-    assert_eq!(writers_at_the_same_version(&[together]).await, 2);
+    assert_eq!(
+        writers_at_the_same_version(&[NEVER_ALONE, together]).await,
+        2
+    );
 
-    assert_eq!(writers_at_the_same_version(&[ONE_BY_ONE]).await, 1);
+    assert_eq!(
+        writers_at_the_same_version(&[NEVER_ALONE, ONE_BY_ONE]).await,
+        1
+    );
     let conflict = (ONE, "IF stream IS NOT NULL THEN", "IF false THEN");
     assert_eq!(
-        writers_at_the_same_version(&[ONE_BY_ONE, conflict]).await,
+        writers_at_the_same_version(&[NEVER_ALONE, ONE_BY_ONE, conflict]).await,
         2
     );
 }
@@ -89,15 +106,28 @@ async fn without_the_event_check_a_decision_on_events_that_never_were_is_recorde
     assert!(!decided_on_nothing(&[]).await);
     assert!(
         decided_on_nothing(&[(
-            MANY,
-            "OR s.expected_event = last_events[s.first]",
-            "OR true"
+            ALONE,
+            "coalesce(p_expected_event = last.event_id, true)",
+            "true"
         )])
         .await
     );
-    assert!(!decided_on_nothing(&[ONE_BY_ONE]).await);
+    assert!(!decided_on_nothing(&[NEVER_ALONE]).await);
     assert!(
         decided_on_nothing(&[
+            NEVER_ALONE,
+            (
+                MANY,
+                "OR s.expected_event = last_events[s.first]",
+                "OR true"
+            )
+        ])
+        .await
+    );
+    assert!(!decided_on_nothing(&[NEVER_ALONE, ONE_BY_ONE]).await);
+    assert!(
+        decided_on_nothing(&[
+            NEVER_ALONE,
             ONE_BY_ONE,
             (
                 ONE,
@@ -132,6 +162,39 @@ async fn without_the_look_up_a_repeat_is_a_failure() {
     let look_up = "WHERE e.command_id = c.command_id AND";
     let without = store_with(&[(MANY, look_up, "WHERE false AND")]).await;
     assert_eq!(refused(without).await, AppendStatus::Executed);
+}
+
+/// A refusal is in no index of the events: only looking for it keeps its command from being carried
+/// out later.
+#[tokio::test]
+async fn without_the_look_up_a_refused_command_is_carried_out_after_all() {
+    let after_its_refusal = |changes: &'static [(&str, &str, &str)]| async move {
+        let store = store_with(changes).await;
+        let mut refused = event("a", "same", "");
+        refused.writes[0].events.clear();
+        refused.refusal = Some(b"no".to_vec());
+        store.append(refused).await.unwrap();
+        store.append(event("a", "same", "")).await.unwrap().status
+    };
+    const ALONE_UNSEEN: &[(&str, &str, &str)] = &[(
+        ALONE,
+        "AND NOT EXISTS (SELECT FROM store.outcomes o WHERE o.command_id = p_command_id)",
+        "",
+    )];
+    const TOGETHER_UNSEEN: &[(&str, &str, &str)] = &[
+        NEVER_ALONE,
+        (
+            MANY,
+            "NOT EXISTS (SELECT FROM store.outcomes o WHERE o.command_id = ANY (p_command_ids))",
+            "true",
+        ),
+    ];
+    for whole in [&[][..], &[NEVER_ALONE]] {
+        assert_eq!(after_its_refusal(whole).await, AppendStatus::AlreadyApplied);
+    }
+    for without in [ALONE_UNSEEN, TOGETHER_UNSEEN] {
+        assert_eq!(after_its_refusal(without).await, AppendStatus::Executed);
+    }
 }
 
 #[tokio::test]

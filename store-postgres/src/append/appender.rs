@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use tracing::{Instrument as _, Span};
 
 use super::AppendSettings;
-use super::batch::{Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers};
+use super::batch::{Alone, Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers};
 use super::session::{Session, SessionName};
 use crate::database::Database;
 use crate::signal::Hints;
@@ -144,7 +144,10 @@ impl Appender {
     /// now. So whichever it was, it has one effect.
     async fn resolve(&mut self, part: &[Request]) -> Sent {
         let mut resends = 0;
-        let mut form = Form::Together;
+        let mut form = match part {
+            [only] if Alone::of(&only.entry).is_some() => Form::Alone,
+            _ => Form::Together,
+        };
         let mut unknown_since: Option<Instant> = None;
         loop {
             let sent = self.send(part, form).await;
@@ -164,7 +167,7 @@ impl Appender {
                     tokio::time::sleep(self.settings.resolve / 100).await;
                 }
                 (Sent::Again(_), _) if resends < RESENDS => resends += 1,
-                (Sent::Repeats(_), _) if form == Form::Together => form = Form::OneByOne,
+                (Sent::Repeats(_), _) if form != Form::OneByOne => form = Form::OneByOne,
                 _ => return sent,
             }
         }
@@ -192,21 +195,17 @@ impl Appender {
             }
         };
         self.before = Some(session.name);
-        let arrays = Arrays::of(part.iter().map(|request| &request.entry));
         let started = Instant::now();
-        let answered = tokio::time::timeout(
-            self.settings.statement,
-            session.send(&arrays.parameters(form).as_sql()),
-        )
-        .await;
+        let answered =
+            tokio::time::timeout(self.settings.statement, ask(&mut session, part, form)).await;
         metrics::histogram!("folio_append_round_trip_seconds").record(started.elapsed());
         metrics::histogram!("folio_append_batch_requests").record(size(part.len()));
         match answered {
-            Ok(Ok(rows)) => {
+            Ok(Ok(sent)) => {
                 // Only a session that has answered is used again.
                 self.session = Some(session);
                 self.before = None;
-                Sent::Answered(rows, arrays.into_layout())
+                sent
             }
             Ok(Err(error)) => match Effect::of(&error) {
                 Effect::Unknown => Sent::Unknown(Shared::new(error)),
@@ -255,6 +254,30 @@ impl Appender {
             }
         }
     }
+}
+
+/// Sends requests in the form that is theirs.
+async fn ask(
+    session: &mut Session,
+    part: &[Request],
+    mut form: Form,
+) -> Result<Sent, tokio_postgres::Error> {
+    if let (Form::Alone, [only]) = (form, part)
+        && let Some(alone) = Alone::of(&only.entry)
+    {
+        let rows = session.send_alone(&alone).await?;
+        let status = rows
+            .first()
+            .map(|row| row.try_get::<_, Option<&str>>("status"));
+        if status.transpose()?.flatten().is_some() {
+            return Ok(Sent::Answered(rows, Alone::layout()));
+        }
+        // Nothing was recorded. The other statement says why.
+        form = Form::Together;
+    }
+    let arrays = Arrays::of(part.iter().map(|request| &request.entry));
+    let rows = session.send_many(&arrays.parameters(form)).await?;
+    Ok(Sent::Answered(rows, arrays.into_layout()))
 }
 
 /// Takes the next batch out of the backlog, in the order in which the requests came.

@@ -43,6 +43,23 @@ pub(super) const TYPES: [Type; 25] = [
     Type::BYTEA_ARRAY,
 ];
 
+pub(super) const ALONE: &str = include_str!("../sql/append_alone.sql");
+
+/// Types of the parameters of [`ALONE`].
+pub(super) const ALONE_TYPES: [Type; 11] = [
+    Type::UUID,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::TEXT,
+    Type::TEXT,
+    Type::INT8,
+    Type::UUID,
+    Type::UUID,
+    Type::TEXT,
+    Type::INT4,
+    Type::BYTEA,
+];
+
 /// A request with its metadata as it will be stored.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -98,9 +115,77 @@ pub(super) struct Arrays<'a> {
     together: Together,
 }
 
+/// A single command with one event on one stream.
+pub(super) struct Alone<'a> {
+    command_id: Uuid,
+    fingerprint: &'a [u8],
+    metadata: &'a [u8],
+    category: &'a str,
+    stream_id: &'a str,
+    expected: i64,
+    expected_event: Option<Uuid>,
+    event_id: Uuid,
+    event_type: &'a str,
+    schema_version: i32,
+    payload: &'a [u8],
+}
+
+impl<'a> Alone<'a> {
+    /// The only entry, if it is such a command.
+    pub(super) fn of(entry: &'a Entry) -> Option<Self> {
+        let [write] = entry.append.writes.as_slice() else {
+            return None;
+        };
+        let [event] = write.events.as_slice() else {
+            return None;
+        };
+        let (expected, expected_event) = code(write.expected);
+        Some(Self {
+            command_id: entry.append.context.id.as_uuid(),
+            fingerprint: entry.append.fingerprint.as_bytes(),
+            metadata: &entry.metadata,
+            category: write.stream.category(),
+            stream_id: write.stream.id(),
+            expected,
+            expected_event: expected_event.map(|event| event.as_uuid()),
+            event_id: EventId::of_command(entry.append.context.id, 0).as_uuid(),
+            event_type: &event.event_type,
+            schema_version: i32::from(event.schema_version),
+            payload: &event.payload,
+        })
+    }
+
+    /// Where its stream stands: it is the first one, and nothing came before it.
+    pub(super) fn layout() -> Layout {
+        Layout {
+            first: vec![1],
+            before: vec![0],
+        }
+    }
+
+    /// The parameters, in the order of [`ALONE_TYPES`].
+    pub(super) fn as_sql(&self) -> [&(dyn ToSql + Sync); 11] {
+        [
+            &self.command_id,
+            &self.fingerprint,
+            &self.metadata,
+            &self.category,
+            &self.stream_id,
+            &self.expected,
+            &self.expected_event,
+            &self.event_id,
+            &self.event_type,
+            &self.schema_version,
+            &self.payload,
+        ]
+    }
+}
+
 /// How the commands of a batch are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
+    /// The only command, which is new and has one event.
+    Alone,
     /// All at once, if they all can be.
     Together,
     /// One after another.

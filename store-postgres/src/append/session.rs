@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row, Statement};
 use uuid::Uuid;
 
-use super::batch::{STATEMENT, TYPES};
+use super::batch::{ALONE, ALONE_TYPES, Alone, Parameters, STATEMENT, TYPES};
 use crate::database::{Database, Role};
 
 /// Two numbers name an advisory lock. This is the first of those that sessions of appenders hold;
@@ -30,7 +29,8 @@ const OUTWAIT: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 pub(super) struct Session {
     client: Client,
     driver: Driver,
-    statement: Statement,
+    many: Statement,
+    alone: Statement,
     pub(super) name: SessionName,
 }
 
@@ -73,13 +73,16 @@ impl Session {
                 if let Some(SessionName(before)) = after {
                     client.execute(OUTWAIT, &[&SESSIONS, &before]).await?;
                 }
-                client.prepare_typed(STATEMENT, &TYPES).await
+                let many = client.prepare_typed(STATEMENT, &TYPES).await?;
+                let alone = client.prepare_typed(ALONE, &ALONE_TYPES).await?;
+                Ok::<_, tokio_postgres::Error>((many, alone))
             };
-            let statement = driver.drive(prepared).await?;
+            let (many, alone) = driver.drive(prepared).await?;
             Ok(Self {
                 client,
                 driver,
-                statement,
+                many,
+                alone,
                 name,
             })
         };
@@ -88,12 +91,23 @@ impl Session {
             .unwrap_or(Err(SessionError::Patience(patience)))
     }
 
-    /// Sends the statement, and waits for its rows.
-    pub(super) async fn send(
+    /// Sends a batch, and waits for its rows.
+    pub(super) async fn send_many(
         &mut self,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let rows = self.client.query(&self.statement, parameters);
+        let parameters = parameters.as_sql();
+        let rows = self.client.query(&self.many, &parameters);
+        self.driver.drive(rows).await
+    }
+
+    /// Sends a command that is alone, and waits for its row.
+    pub(super) async fn send_alone(
+        &mut self,
+        alone: &Alone<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let parameters = alone.as_sql();
+        let rows = self.client.query(&self.alone, &parameters);
         self.driver.drive(rows).await
     }
 

@@ -181,6 +181,87 @@ BEGIN
 END;
 $$;
 
+-- One new command with one event on one stream, which is what a caller sends who is alone. Everything
+-- is looked up and recorded in one statement, without arrays, in half of the time.
+--
+-- Parameters and answer are those of store.append_many for such a command. Where it cannot be
+-- recorded the status is null, and store.append_many says why.
+CREATE FUNCTION store.append_alone(
+    p_command_id     uuid,
+    p_fingerprint    bytea,
+    p_metadata       bytea,
+    p_category       text,
+    p_stream_id      text,
+    p_expected       bigint,
+    p_expected_event uuid,
+    p_event_id       uuid,
+    p_event_type     text,
+    p_schema_version integer,
+    p_payload        bytea,
+    OUT command        integer,
+    OUT status         text,
+    OUT first_position bigint,
+    OUT event_count    integer,
+    OUT recorded_at    bigint,
+    OUT versions       bigint[],
+    OUT stream         integer,
+    OUT refusal        bytea
+)
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
+    SET jit = off
+AS $$
+BEGIN
+    -- Both as in store.append_many, and for the same reasons.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'store.append_alone needs a READ COMMITTED transaction'
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    PERFORM FROM store.append_lock FOR UPDATE;
+
+    INSERT INTO store.events AS new (
+        position, version, recorded_at, event_id, command_id, command_events,
+        schema_version, category, stream_id, event_type, fingerprint, payload, metadata)
+    SELECT coalesce(head.position, 0) + 1,
+           coalesce(last.version, 0) + 1,
+           greatest(coalesce(head.recorded_at, 0),
+                    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
+           p_event_id, p_command_id, 1, p_schema_version, p_category, p_stream_id, p_event_type,
+           p_fingerprint, p_payload, p_metadata
+      FROM (VALUES (true)) one
+      LEFT JOIN LATERAL (
+               SELECT e.position, e.recorded_at
+                 FROM store.events e
+                ORDER BY e.position DESC
+                LIMIT 1) head ON true
+      LEFT JOIN LATERAL (
+               SELECT e.version, e.event_id
+                 FROM store.events e
+                WHERE e.category = p_category AND e.stream_id = p_stream_id
+                ORDER BY e.version DESC
+                LIMIT 1) last ON true
+     WHERE CASE p_expected WHEN -1 THEN true
+                           WHEN -2 THEN last.version IS NOT NULL
+                           ELSE p_expected = coalesce(last.version, 0)
+                                AND coalesce(p_expected_event = last.event_id, true) END
+       -- A command that was refused, or caused nothing, is in no index of the events.
+       AND NOT EXISTS (SELECT FROM store.outcomes o WHERE o.command_id = p_command_id)
+    RETURNING 'executed', new.position, 1, new.recorded_at, ARRAY[new.version - 1]
+         INTO status, first_position, event_count, recorded_at, versions;
+END;
+$$;
+
+DO $$
+BEGIN
+    REVOKE ALL ON FUNCTION store.append_alone FROM PUBLIC;
+    EXECUTE format('GRANT EXECUTE ON FUNCTION store.append_alone TO %I',
+                   current_database() || '_appender');
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION store.level() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
