@@ -141,8 +141,8 @@ pub struct Kind {
     pub type_id: TypeId,
     /// The category of its streams.
     pub category: &'static str,
-    /// Folds a recorded event into a state.
-    pub fold: fn(AnyState, &RecordedEvent) -> Result<AnyState, DecodeError>,
+    /// Folds recorded events into a state, in their order.
+    pub fold: fn(AnyState, &[RecordedEvent]) -> Result<AnyState, DecodeError>,
     /// About how many bytes a state takes.
     pub weight: fn(&AnyState) -> usize,
     /// How states are kept, if they are.
@@ -169,7 +169,7 @@ impl Kind {
         Self {
             type_id: TypeId::of::<A>(),
             category: A::CATEGORY,
-            fold: |state, event| replay::<A>(state.take(), [event]).map(AnyState::new),
+            fold: |state, events| replay::<A>(state.take(), events).map(AnyState::new),
             weight: |state| state.of::<A>().map_or(0, A::weight),
             snapshots: A::snapshots().map(
                 |Snapshots {

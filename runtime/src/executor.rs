@@ -23,8 +23,9 @@ use crate::cache::{Current, Key, StateCache};
 use crate::error::ExecuteError;
 use crate::reply::{JointReply, JointVerdict, Reply, Verdict};
 
-/// The size of a page of a stream that does not end on the first one.
-const LONG_PAGE: BatchSize = match BatchSize::new(5_000) {
+/// The size of a page of a stream that does not end on the first one: large enough for the round trip
+/// not to count, small enough that little is left to be folded when the last one is there.
+const LONG_PAGE: BatchSize = match BatchSize::new(2_000) {
     Some(size) => size,
     None => BatchSize::ONE,
 };
@@ -433,25 +434,31 @@ fn fold(
     events: &[RecordedEvent],
     until: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Folded, ExecuteError> {
-    for event in events {
-        if !until(event) {
-            return Ok(Folded::Until);
-        }
-        let expected = current.version.plus(1);
-        if event.version != expected {
+    let wanted = events.iter().take_while(|event| until(event)).count();
+    let (wanted, unwanted) = events.split_at(wanted);
+    let mut version = current.version;
+    for event in wanted {
+        version = version.plus(1);
+        if event.version != version {
             return Err(ExecuteError::Gap {
                 stream: event.stream.clone(),
-                expected,
+                expected: version,
                 found: event.version,
             });
         }
+    }
+    if let Some(last) = wanted.last() {
         // Taken out, because folding takes the state and may fail; then nobody asks for it again.
         let state = std::mem::take(&mut current.state);
-        current.state = (participant.kind().fold)(state, event)?;
-        current.version = event.version;
-        current.last_event = Some(event.event_id);
+        current.state = (participant.kind().fold)(state, wanted)?;
+        current.version = version;
+        current.last_event = Some(last.event_id);
     }
-    Ok(Folded::All)
+    Ok(if unwanted.is_empty() {
+        Folded::All
+    } else {
+        Folded::Until
+    })
 }
 
 fn read_refusal<R: DeserializeOwned>(refusal: &[u8]) -> Result<R, ExecuteError> {

@@ -1,6 +1,8 @@
 //! Reading a store from a position on as fast as it goes: the next page is on its way while the last
 //! one is worked on.
 
+use std::collections::VecDeque;
+
 use folio_core::store::{EventStore, ReadError};
 use folio_core::{BatchSize, Position, RecordedEvent};
 use tokio::task::JoinHandle;
@@ -31,18 +33,21 @@ use crate::sqlstate::boxed;
 pub struct Replay<S> {
     store: S,
     page: BatchSize,
-    /// Where the page after the one that is ahead begins.
+    /// Where the page after those that are ahead begins.
     next: Position,
     until: Position,
     // A task of its own, so that it comes to an end and gives its connection back whatever the
     // reader does meanwhile. A future that waits to be polled would keep the connection from others,
     // and from the reader itself.
-    ahead: Option<JoinHandle<Result<Vec<RecordedEvent>, ReadError>>>,
+    ahead: VecDeque<JoinHandle<Result<Vec<RecordedEvent>, ReadError>>>,
 }
+
+/// Pages on their way: one that the server works on, and one that is taken in.
+const AHEAD: usize = 2;
 
 impl<S: EventStore + Clone> Replay<S> {
     /// The events of `store` after `after`, up to and including `until`, in pages of `page` events.
-    /// At most two pages are in memory.
+    /// At most three pages are in memory.
     #[must_use]
     pub const fn new(store: S, after: Position, until: Position, page: BatchSize) -> Self {
         Self {
@@ -50,7 +55,7 @@ impl<S: EventStore + Clone> Replay<S> {
             page,
             next: after,
             until,
-            ahead: None,
+            ahead: VecDeque::new(),
         }
     }
 
@@ -64,10 +69,15 @@ impl<S: EventStore + Clone> Replay<S> {
     ///
     /// Dropping the future loses the page that it waits for. Begin again where the last one ended.
     pub async fn next(&mut self) -> Result<Option<Vec<RecordedEvent>>, ReadError> {
-        let Some(page) = self.ahead.take().or_else(|| self.start()) else {
+        let page = self.ahead.pop_front().or_else(|| self.start());
+        let Some(page) = page else {
             return Ok(None);
         };
-        self.ahead = self.start();
+        while self.ahead.len() < AHEAD
+            && let Some(next) = self.start()
+        {
+            self.ahead.push_back(next);
+        }
         page.await
             .map_err(|error| ReadError::Failed(boxed(error)))?
             .map(Some)
@@ -101,7 +111,7 @@ impl<S: EventStore + Clone> Replay<S> {
 
 impl<S> Drop for Replay<S> {
     fn drop(&mut self) {
-        if let Some(ahead) = &self.ahead {
+        for ahead in &self.ahead {
             ahead.abort();
         }
     }
