@@ -127,16 +127,17 @@ async fn answer(store: &impl EventStore, operation: &Operation) -> String {
         Operation::ReadStream(name, after, limit) => {
             let after = Version::new(*after).unwrap();
             let limit = BatchSize::new(*limit).unwrap();
-            let events = store.read_stream(&stream(*name), after, limit).await;
-            format!("{:?}", timeless(events.unwrap()))
+            let name = stream(*name);
+            let up = store.read_stream(&name, after, limit).await.unwrap();
+            let down = store.read_stream_backwards(&name, after, limit).await;
+            format!("{:?} {:?}", timeless(up), timeless(down.unwrap()))
         }
         Operation::ReadAll(after, limit) => {
             let limit = BatchSize::new(*limit).unwrap();
             let after = Position::new(*after).unwrap();
-            format!(
-                "{:?}",
-                timeless(store.read_all(after, limit).await.unwrap())
-            )
+            let up = store.read_all(after, limit).await.unwrap();
+            let down = store.read_all_backwards(after, limit).await.unwrap();
+            format!("{:?} {:?}", timeless(up), timeless(down))
         }
         Operation::ReadFiltered(wanted, after, limit) => {
             let filter = match wanted {

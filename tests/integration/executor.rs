@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use folio_core::joint::{Caused, JointCommand, Participant, States};
 use folio_core::{
@@ -487,4 +489,44 @@ async fn a_long_history_is_loaded_in_pages() {
         .await
         .unwrap();
     assert_eq!((state, version.number()), (Some(Till(1_700)), 1_700));
+}
+
+/// One connection for all reads, and a flood on one till: the others are not kept waiting for it.
+#[tokio::test]
+async fn a_hot_aggregate_leaves_the_others_their_turn() {
+    let store = PostgresStore::open(&postgres::store_database().await, 1)
+        .await
+        .unwrap();
+    let tills = executor(store);
+    let is_over = AtomicBool::new(false);
+    let flood = join_all((0..256).map(|caller| {
+        let (tills, is_over) = (&tills, &is_over);
+        async move {
+            let mut turn = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                turn += 1;
+                let command = context(&format!("flood {caller} {turn}"));
+                tills
+                    .execute::<Till>("hot", TillCommand::Add(1), command)
+                    .await
+                    .unwrap();
+            }
+            turn
+        }
+    }));
+    let others = async {
+        for number in 0..100 {
+            // A till of its own each: it has to be loaded, which takes the connection.
+            let one = tills.execute::<Till>(
+                &format!("other {number}"),
+                TillCommand::Add(1),
+                context(&format!("other {number}")),
+            );
+            let reply = tokio::time::timeout(Duration::from_secs(10), one).await;
+            assert_eq!(held(&reply.expect("its turn").unwrap()), 1);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let (turns, ()) = futures_util::future::join(flood, others).await;
+    assert!(turns.iter().all(|turns| *turns > 0));
 }

@@ -21,6 +21,7 @@ mod kill;
 mod outside;
 mod projections;
 mod server;
+mod snapshots;
 mod store;
 mod subscriptions;
 mod tidy;

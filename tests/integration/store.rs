@@ -3,7 +3,7 @@
 use folio_core::store::{Append, AppendError, EventStore, ReadError, StreamWrite};
 use folio_core::{
     Actor, BatchSize, CommandContext, CommandId, ExpectedVersion, Fingerprint, NewEvent, Position,
-    StreamId,
+    StreamId, Version,
 };
 use folio_postgres::migrate::store_migrations;
 use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
@@ -333,6 +333,49 @@ async fn a_lost_connection_is_replaced() {
         }
     }
     assert_eq!(store.head().await.unwrap().number(), 2);
+}
+
+/// Versions that are one digit, two digits, and too many for 16 or 32 bits.
+#[tokio::test]
+async fn a_conflict_is_the_same_at_any_version() {
+    let database = postgres::store_database().await;
+    let store = PostgresStore::open(&database, 2).await.unwrap();
+    let superuser = postgres::superuser(&database).await;
+    for last in [9, 10, 99, 65_535, (1_i64 << 31) + 1] {
+        let name = format!("long {last}");
+        // Nobody appends two thousand million events to see this.
+        superuser
+            .execute(
+                "INSERT INTO store.events SELECT coalesce(max(position), 0) + 1, $1, 0, \
+                 gen_random_uuid(), gen_random_uuid(), NULL, 1, 'test', $2, 'Happened', NULL, \
+                 '{}', '{}' FROM store.events",
+                &[&last, &name],
+            )
+            .await
+            .unwrap();
+        let at = |version| {
+            let mut request = one_event(&name, &format!("{name} {version}"));
+            request.writes[0].expected = ExpectedVersion::Exact(Version::new(version).unwrap());
+            request
+        };
+        for wrong in [last - 1, last + 1] {
+            let result = store.append(at(wrong)).await;
+            assert!(
+                matches!(
+                    &result,
+                    Err(AppendError::VersionConflict { actual, .. }) if actual.number() == last
+                ),
+                "{result:?}"
+            );
+        }
+        store.append(at(last)).await.unwrap();
+        let stream = StreamId::new("test", &*name).unwrap();
+        let events = store
+            .read_stream_backwards(&stream, Version::MAX, BatchSize::ONE)
+            .await
+            .unwrap();
+        assert_eq!(events[0].version.number(), last + 1);
+    }
 }
 
 fn context(name: &str) -> CommandContext {
