@@ -517,11 +517,8 @@ async fn a_hot_aggregate_leaves_the_others_their_turn() {
     let others = async {
         for number in 0..100 {
             // A till of its own each: it has to be loaded, which takes the connection.
-            let one = tills.execute::<Till>(
-                &format!("other {number}"),
-                TillCommand::Add(1),
-                context(&format!("other {number}")),
-            );
+            let name = format!("other {number}");
+            let one = tills.execute::<Till>(&name, TillCommand::Add(1), context(&name));
             let reply = tokio::time::timeout(Duration::from_secs(10), one).await;
             assert_eq!(held(&reply.expect("its turn").unwrap()), 1);
         }

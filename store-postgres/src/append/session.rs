@@ -124,12 +124,13 @@ impl Session {
 /// The half of a connection that reads and writes. It is driven by whoever waits for an answer, and
 /// not by a task of its own: alone, an append would otherwise wait four times for another thread to
 /// wake up, and not twice.
-struct Driver(Option<Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>>);
+struct Driver(Option<Pin<Box<dyn Future<Output = Ended> + Send>>>);
+
+/// How a connection has ended.
+type Ended = Result<(), tokio_postgres::Error>;
 
 impl Driver {
-    fn new(
-        connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
-    ) -> Self {
+    fn new(connection: impl Future<Output = Ended> + Send + 'static) -> Self {
         Self(Some(Box::pin(connection)))
     }
 
