@@ -148,6 +148,12 @@ pub enum CheckpointError {
         /// Where it is.
         found: Position,
     },
+    /// Another runner has taken the projection over.
+    #[error("another runner has taken over projection {name}")]
+    Deposed {
+        /// The projection.
+        name: ProjectionName,
+    },
     /// The row is gone.
     #[error("the checkpoint of projection {name} has been removed; start it again to rebuild")]
     Vanished {

@@ -10,6 +10,7 @@
 
 mod checkpoint;
 mod lag;
+mod lease;
 mod progress;
 mod projector;
 mod runner;

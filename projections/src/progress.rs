@@ -16,6 +16,9 @@ pub enum Status {
     Starting,
     /// It works, or waits for events.
     Running,
+    /// Another runner of the same projection works, maybe in another process. This one takes over
+    /// when that one has ended, and tells meanwhile how far the model is.
+    Standby,
     /// Its database or its store fails; it tries again.
     Retrying {
         /// What failed.
@@ -64,6 +67,13 @@ impl Report {
         self.0.send_replace(State {
             position: Some(checkpoint.position),
             status: Status::Running,
+        });
+    }
+
+    pub(crate) fn standby(&self, position: Option<Position>) {
+        self.0.send_replace(State {
+            position,
+            status: Status::Standby,
         });
     }
 

@@ -1,6 +1,7 @@
 //! Feeds a projector from a store: first to catch up, then live.
 
 use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use folio_core::store::{EventStore, ReadError};
@@ -9,7 +10,8 @@ use folio_postgres::{CommitError, Pool, commit};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::checkpoint::{CheckpointError, advance, lock, read_or_start};
+use crate::checkpoint::{CheckpointError, advance, lock, read_checkpoint, read_or_start};
+use crate::lease::Lease;
 use crate::progress::{Progress, Report, Status, channel};
 use crate::projector::{Projector, ProjectorError};
 
@@ -23,6 +25,9 @@ pub struct Settings {
     pub poll: Duration,
     /// First wait after a failure; it doubles with each further one, up to 32 times this.
     pub backoff: Duration,
+    /// How long the lease on the projection lasts that is not renewed. After a crash, another runner
+    /// takes over when that is over.
+    pub lease: Duration,
 }
 
 impl Default for Settings {
@@ -31,6 +36,7 @@ impl Default for Settings {
             batch: BatchSize::default(),
             poll: Duration::from_millis(250),
             backoff: Duration::from_millis(100),
+            lease: Duration::from_secs(3),
         }
     }
 }
@@ -43,6 +49,9 @@ pub struct Runner<P, S> {
     models: Pool,
     settings: Settings,
     report: Report,
+    // Kept beside the future that works with it, so that a runner that is stopped can give it back.
+    // The std mutex: it is never held across an await.
+    lease: Mutex<Option<Lease>>,
 }
 
 impl<P: Projector, S: EventStore> Runner<P, S> {
@@ -56,12 +65,15 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
             models,
             settings,
             report,
+            lease: Mutex::default(),
         };
         (runner, progress)
     }
 
-    /// Runs until `stop` is true or its sender is gone, or until an error that trying again does
-    /// not mend.
+    /// Runs the projection, or stands by while another runner does.
+    ///
+    /// Ends when `stop` is true or its sender is gone, or with an error that trying again does not
+    /// mend.
     ///
     /// # Errors
     ///
@@ -77,6 +89,7 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
             result = self.follow() => result,
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
+        self.give_back().await;
         let error = result.as_ref().err().map(|error| error_chain(error));
         match &error {
             Some(error) => tracing::error!(projection = %name, error, "projection stopped"),
@@ -107,10 +120,85 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
     /// `failures` goes back to 0 with every read that works.
     async fn follow_until_failure(&self, failures: &mut u32) -> Result<Infallible, RunnerError> {
         let mut appended = self.store.appended();
+        self.lead(failures).await?;
         loop {
             self.follow_until_reconnected(&mut appended, failures)
                 .await?;
         }
+    }
+
+    /// Waits until this runner may write, and tells meanwhile how far the one that may has come.
+    async fn lead(&self, failures: &mut u32) -> Result<(), RunnerError> {
+        let name = self.projector.name();
+        loop {
+            let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
+            if let Some(mut lease) = self.held()
+                && lease
+                    .renew(&***client)
+                    .await
+                    .map_err(CheckpointError::from)?
+            {
+                self.hold(Some(lease));
+                client.finished();
+                return Ok(());
+            }
+            let taken = Lease::take(&***client, name, self.settings.lease).await;
+            self.hold(taken.map_err(CheckpointError::from)?);
+            if self.held().is_some() {
+                client.finished();
+                tracing::debug!(projection = %name, "projection taken over");
+                return Ok(());
+            }
+            let checkpoint = read_checkpoint(&***client, name).await;
+            let checkpoint = checkpoint.map_err(CheckpointError::from)?;
+            client.finished();
+            drop(client);
+            *failures = 0;
+            self.report
+                .standby(checkpoint.map(|checkpoint| checkpoint.position));
+            tokio::time::sleep(self.settings.poll.min(self.settings.lease / 3)).await;
+        }
+    }
+
+    /// Renews the lease when it is due, whatever else there is to do.
+    async fn renew(&self) -> Result<(), RunnerError> {
+        let Some(mut lease) = self.held().filter(Lease::is_due) else {
+            return Ok(());
+        };
+        let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
+        let is_ours = lease.renew(&***client).await;
+        client.finished();
+        if is_ours.map_err(CheckpointError::from)? {
+            self.hold(Some(lease));
+            Ok(())
+        } else {
+            Err(self.deposed().into())
+        }
+    }
+
+    /// Whoever stands by need not wait for the end of the term.
+    async fn give_back(&self) {
+        let Some(lease) = self.held() else { return };
+        self.hold(None);
+        if let Ok(mut client) = self.models.get().await
+            && lease.release(&***client).await.is_ok()
+        {
+            client.finished();
+        }
+    }
+
+    fn held(&self) -> Option<Lease> {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, lease: Option<Lease>) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+
+    fn deposed(&self) -> CheckpointError {
+        self.hold(None);
+        let name = self.projector.name();
+        CheckpointError::Deposed { name }
     }
 
     /// Ends when the store was read over a connection that was opened meanwhile. Behind that may be
@@ -127,6 +215,7 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
         drop(client);
         self.report.at(checkpoint);
         loop {
+            self.renew().await?;
             // Before the read: an append that comes after it must still wake us.
             appended.mark_unchanged();
             let events = self
@@ -139,10 +228,9 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
             }
             if events.is_empty() {
                 // Timed out or woken or (the store is gone) neither: the next read decides.
-                if let Ok(Err(_)) =
-                    tokio::time::timeout(self.settings.poll, appended.changed()).await
-                {
-                    tokio::time::sleep(self.settings.poll).await;
+                let wait = self.settings.poll.min(self.settings.lease / 3);
+                if let Ok(Err(_)) = tokio::time::timeout(wait, appended.changed()).await {
+                    tokio::time::sleep(wait).await;
                 }
             } else {
                 checkpoint = self.project(checkpoint, &events).await?;
@@ -163,6 +251,14 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
         let name = self.projector.name();
         let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
         let transaction = client.transaction().await.map_err(CheckpointError::from)?;
+        let lease = self.held().ok_or_else(|| self.deposed())?;
+        if !lease
+            .hold(&transaction)
+            .await
+            .map_err(CheckpointError::from)?
+        {
+            return Err(self.deposed().into());
+        }
         lock(&transaction, name, checkpoint).await?;
         self.projector.handle(events, &transaction).await?;
         let checkpoint = checkpoint.after(last);
@@ -205,7 +301,7 @@ impl RunnerError {
             Self::Read(error) => !matches!(error, ReadError::Corrupt { .. }),
             Self::Checkpoint(error) => match error {
                 CheckpointError::Database(error) => is_transient(error),
-                CheckpointError::Moved { .. } => true,
+                CheckpointError::Moved { .. } | CheckpointError::Deposed { .. } => true,
                 CheckpointError::History {
                     source: HistoryError::Read(error),
                     ..

@@ -18,6 +18,7 @@ mod executor;
 mod faults;
 mod http;
 mod kill;
+mod leases;
 mod outside;
 mod projections;
 mod server;

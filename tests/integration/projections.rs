@@ -78,28 +78,34 @@ impl Projector for Positions {
     }
 }
 
+/// Small batches, and little patience: runners are killed here again and again.
+pub(crate) const SETTINGS: Settings = Settings {
+    batch: match BatchSize::new(7) {
+        Some(seven) => seven,
+        None => BatchSize::ONE,
+    },
+    poll: Duration::from_millis(20),
+    backoff: Duration::from_millis(5),
+    lease: Duration::from_millis(100),
+};
+
 pub(crate) struct Running {
-    progress: Progress,
+    pub(crate) progress: Progress,
     stop: watch::Sender<bool>,
     pub(crate) task: JoinHandle<Result<(), RunnerError>>,
 }
 
 impl Running {
     pub(crate) fn start(projector: Positions, store: impl EventStore, models: Pool) -> Self {
-        Self::start_with(projector, store, models, Duration::from_millis(20))
+        Self::start_with(projector, store, models, SETTINGS)
     }
 
     pub(crate) fn start_with(
         projector: Positions,
         store: impl EventStore,
         models: Pool,
-        poll: Duration,
+        settings: Settings,
     ) -> Self {
-        let settings = Settings {
-            batch: BatchSize::new(7).unwrap(),
-            poll,
-            backoff: Duration::from_millis(5),
-        };
         let (runner, progress) = Runner::new(projector, store, models, settings);
         let (stop, stopped) = watch::channel(false);
         Self {
@@ -332,6 +338,10 @@ pub(crate) struct Models {
 }
 
 impl Models {
+    pub(crate) const fn database(&self) -> &Database {
+        &self.database
+    }
+
     pub(crate) async fn new() -> Self {
         let database = postgres::models_database().await;
         let owner = database.connect(Role::Owner).await.unwrap();
@@ -373,7 +383,7 @@ impl Models {
     }
 }
 
-async fn append(store: &impl EventStore, events: usize) {
+pub(crate) async fn append(store: &impl EventStore, events: usize) {
     append_as(store, events, &postgres::unique("command")).await;
 }
 
@@ -400,7 +410,7 @@ pub(crate) fn one_to(last: i64) -> Vec<i64> {
     (1..=last).collect()
 }
 
-async fn wait_until(condition: impl Fn() -> bool) {
+pub(crate) async fn wait_until(condition: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !condition() {
         assert!(tokio::time::Instant::now() < deadline, "it did not happen");

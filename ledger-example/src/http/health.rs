@@ -67,6 +67,7 @@ pub(crate) async fn readyz(State(ledger): State<Arc<Ledger>>) -> Response {
     let (status, error) = match ledger.progress.status() {
         Status::Starting => ("starting", Some("the projection is starting".to_owned())),
         Status::Running => ("running", None),
+        Status::Standby => ("standby", None),
         Status::Retrying { error } => ("retrying", Some(error)),
         Status::Stopped { error } => ("stopped", Some(error.unwrap_or_default())),
     };

@@ -10,13 +10,14 @@ use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::{
     Database, PostgresStore, Subscription, SubscriptionError, SubscriptionSettings,
 };
+use folio_projections::Settings;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::beside::Beside;
 use super::{PATIENCE, follow, follower, positions, superuser, until};
 use crate::faults::{events_by_command, read_all, request, store_database};
-use crate::projections::{Models, Positions, Running, one_to};
+use crate::projections::{Models, Positions, Running, SETTINGS, one_to};
 
 const WRITERS: usize = 4;
 const APPENDS: usize = 150;
@@ -211,7 +212,13 @@ async fn g16_readers_that_wait_find_out_that_the_server_was_exchanged() {
     let mut filtered = Subscription::new(store, start, nothing);
     assert_eq!(positions(&mut filtered, 15).await, [0; 0]);
     let models = Models::new().await;
-    let running = Running::start_with(Positions::default(), open().await, models.pool(), hour);
+    // The lease is renewed three times in its term, and the store is looked at then.
+    let settings = Settings {
+        poll: hour,
+        lease: 3 * hour,
+        ..SETTINGS
+    };
+    let running = Running::start_with(Positions::default(), open().await, models.pool(), settings);
     running.reaches(15).await;
 
     let client = superuser(&cluster.connection_config(), "postgres").await;

@@ -1,0 +1,121 @@
+//! Several runners of one projection: one writes, the others are ready to take over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use folio_core::InMemoryStore;
+use folio_postgres::Role;
+use folio_projections::{Settings, Status};
+use folio_tests::postgres;
+
+use crate::projections::{Models, Positions, Running, SETTINGS, append, one_to, wait_until};
+
+const AN_HOUR: Duration = Duration::from_secs(3_600);
+
+fn leading(runners: &[Running]) -> usize {
+    let is_leading = |running: &&Running| running.progress.status() == Status::Running;
+    runners.iter().filter(is_leading).count()
+}
+
+#[tokio::test]
+async fn one_of_several_runners_writes_and_another_takes_over_after_a_crash() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    let mut runners: Vec<Running> = (0..3)
+        .map(|_| Running::start(Positions::default(), Arc::clone(&store), models.pool()))
+        .collect();
+    for round in 1..=3 {
+        append(&store, 30).await;
+        // Those who stand by tell how far the model is, too.
+        for running in &runners {
+            running.reaches(round * 30).await;
+        }
+        assert_eq!(leading(&runners), 1);
+        let leader = runners
+            .iter()
+            .position(|running| running.progress.status() == Status::Running);
+        let killed = runners.remove(leader.unwrap());
+        killed.task.abort();
+        if round < 3 {
+            wait_until(|| leading(&runners) == 1).await;
+        }
+    }
+    assert_eq!(models.positions().await, one_to(90));
+}
+
+#[tokio::test]
+async fn a_runner_that_is_stopped_gives_its_lease_back() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    let settings = Settings {
+        lease: AN_HOUR,
+        ..SETTINGS
+    };
+    let start = || {
+        Running::start_with(
+            Positions::default(),
+            Arc::clone(&store),
+            models.pool(),
+            settings,
+        )
+    };
+    for round in 1..=3 {
+        append(&store, 10).await;
+        let running = start();
+        running.reaches(round * 10).await;
+        assert_eq!(running.progress.status(), Status::Running);
+        running.stop().await;
+    }
+    // One that dies does not.
+    let running = start();
+    wait_until(|| running.progress.status() == Status::Running).await;
+    running.task.abort();
+    let next = start();
+    wait_until(|| next.progress.status() == Status::Standby).await;
+    append(&store, 10).await;
+    let (positions, standby) = (models.positions().await, next.progress.position());
+    assert_eq!(positions, one_to(30));
+    assert_eq!(standby.map(|at| at.number()), Some(30));
+}
+
+/// It has read a batch and waits for a connection to write it. When it has one, the lease is another's:
+/// the position is as it expects, and it may not write all the same.
+#[tokio::test]
+async fn a_runner_that_slept_through_its_lease_cannot_write() {
+    assert_eq!(written_after_waking_up("epoch + 1").await, [0_i64; 0]);
+    // The control: had nobody taken it over, it could.
+    assert_eq!(written_after_waking_up("epoch").await, one_to(5));
+}
+
+async fn written_after_waking_up(epoch: &str) -> Vec<i64> {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    let settings = Settings {
+        lease: AN_HOUR,
+        ..SETTINGS
+    };
+    let pool = models.database().pool(Role::Projector, 1).unwrap();
+    let running = Running::start_with(
+        Positions::default(),
+        Arc::clone(&store),
+        pool.clone(),
+        settings,
+    );
+    wait_until(|| running.progress.status() == Status::Running).await;
+    let connection = pool.get().await.unwrap();
+    append(&store, 5).await;
+    wait_until(|| pool.status().waiting == 1).await;
+    let taken_over = format!(
+        "UPDATE projections.leases SET epoch = {epoch}, owner = 'another', \
+         held_until = now() + interval '1 hour'"
+    );
+    postgres::superuser(models.database())
+        .await
+        .batch_execute(&taken_over)
+        .await
+        .unwrap();
+    drop(connection);
+    if epoch == "epoch" {
+        running.reaches(5).await;
+    } else {
+        wait_until(|| running.progress.status() == Status::Standby).await;
+    }
+    models.positions().await
+}
