@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::checkpoint::{CheckpointError, advance, lock, read_checkpoint, read_or_start};
+use crate::dead_letters::{park, parked_streams};
 use crate::lease::Lease;
 use crate::progress::{Progress, Report, Status, channel};
 use crate::projector::{Projector, ProjectorError};
@@ -28,6 +29,19 @@ pub struct Settings {
     /// How long the lease on the projection lasts that is not renewed. After a crash, another runner
     /// takes over when that is over.
     pub lease: Duration,
+    /// What becomes of an event that cannot be taken in.
+    pub poison: Poison,
+}
+
+/// What becomes of an event that trying again does not help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    /// The runner stops in front of it: whoever reads the model sees by its position that it is old.
+    Stop,
+    /// It is parked, and with it whatever comes on its stream; the other streams go on. What the model
+    /// says of that stream is old then, and whoever reads it should look into the
+    /// [dead letters](crate::dead_letters()).
+    Park,
 }
 
 impl Default for Settings {
@@ -37,6 +51,7 @@ impl Default for Settings {
             poll: Duration::from_millis(250),
             backoff: Duration::from_millis(100),
             lease: Duration::from_secs(3),
+            poison: Poison::Stop,
         }
     }
 }
@@ -239,11 +254,41 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
         }
     }
 
-    /// Writes one batch: the model and the checkpoint, in one transaction.
+    /// Writes one batch. Where the projector fails for good, its events are tried one by one, and the
+    /// one that fails is parked.
     async fn project(
+        &self,
+        mut checkpoint: Checkpoint,
+        events: &[RecordedEvent],
+    ) -> Result<Checkpoint, RunnerError> {
+        match self.write(checkpoint, events, None).await {
+            Err(RunnerError::Projector(error))
+                if self.settings.poison == Poison::Park && !is_transient_in(&error) => {}
+            written => return written,
+        }
+        for event in events {
+            let alone = std::slice::from_ref(event);
+            checkpoint = match self.write(checkpoint, alone, None).await {
+                Err(RunnerError::Projector(error)) if !is_transient_in(&error) => {
+                    let error = error_chain(&error);
+                    let (name, position) = (self.projector.name(), event.position);
+                    tracing::error!(projection = %name, stream = %event.stream, %position, error, "event parked");
+                    metrics::counter!("folio_projection_parked_total", "projection" => name.name)
+                        .increment(1);
+                    self.write(checkpoint, alone, Some(&error)).await?
+                }
+                written => written?,
+            };
+        }
+        Ok(checkpoint)
+    }
+
+    /// Writes events, or parks them with `failed`: the model and the checkpoint, in one transaction.
+    async fn write(
         &self,
         checkpoint: Checkpoint,
         events: &[RecordedEvent],
+        failed: Option<&str>,
     ) -> Result<Checkpoint, RunnerError> {
         let Some(last) = events.last() else {
             return Ok(checkpoint);
@@ -260,7 +305,31 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
             return Err(self.deposed().into());
         }
         lock(&transaction, name, checkpoint).await?;
-        self.projector.handle(events, &transaction).await?;
+        let parked = parked_streams(&transaction, name).await;
+        let parked = parked.map_err(CheckpointError::from)?;
+        let waits = |event: &&RecordedEvent| {
+            failed.is_some()
+                || (!parked.is_empty() && {
+                    let (category, id) = (event.stream.category(), event.stream.id());
+                    parked.contains(&(category.to_owned(), id.to_owned()))
+                })
+        };
+        if events.iter().any(|event| waits(&event)) {
+            for event in events.iter().filter(waits) {
+                let parked = park(&transaction, name, event, failed).await;
+                parked.map_err(CheckpointError::from)?;
+            }
+            let rest: Vec<_> = events
+                .iter()
+                .filter(|event| !waits(event))
+                .cloned()
+                .collect();
+            if !rest.is_empty() {
+                self.projector.handle(&rest, &transaction).await?;
+            }
+        } else {
+            self.projector.handle(events, &transaction).await?;
+        }
         let checkpoint = checkpoint.after(last);
         advance(&transaction, name, checkpoint).await?;
         commit(transaction).await?;
@@ -308,11 +377,15 @@ impl RunnerError {
                 } => !matches!(error, ReadError::Corrupt { .. }),
                 CheckpointError::History { .. } | CheckpointError::Vanished { .. } => false,
             },
-            Self::Projector(error) => match error {
-                ProjectorError::Database(error) => is_transient(error),
-                ProjectorError::Decode(_) | ProjectorError::Contradiction(_) => false,
-            },
+            Self::Projector(error) => is_transient_in(error),
         }
+    }
+}
+
+fn is_transient_in(error: &ProjectorError) -> bool {
+    match error {
+        ProjectorError::Database(error) => is_transient(error),
+        ProjectorError::Decode(_) | ProjectorError::Contradiction(_) => false,
     }
 }
 

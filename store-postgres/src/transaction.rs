@@ -28,6 +28,19 @@ pub async fn commit(transaction: deadpool_postgres::Transaction<'_>) -> Result<(
     transaction.commit().await.map_err(CommitError::from)
 }
 
+/// Keeps what was done since a savepoint, as a part of the transaction around it. Whether that is
+/// committed is still open.
+///
+/// # Errors
+///
+/// When the server refuses, or is gone; the transaction cannot go on then.
+pub async fn release(
+    savepoint: deadpool_postgres::Transaction<'_>,
+) -> Result<(), tokio_postgres::Error> {
+    #[expect(clippy::disallowed_methods, reason = "of a savepoint it is no commit")]
+    savepoint.commit().await
+}
+
 /// A commit that did not succeed.
 #[derive(Debug, Error)]
 #[non_exhaustive]

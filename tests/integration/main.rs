@@ -13,6 +13,7 @@ mod bank;
 mod checks;
 mod conformance;
 mod controls;
+mod dead_letters;
 mod differential;
 mod executor;
 mod faults;

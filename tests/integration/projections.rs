@@ -14,7 +14,8 @@ use folio_core::{
 use folio_postgres::Pool;
 use folio_postgres::{Database, Role};
 use folio_projections::{
-    Lag, Progress, ProjectionName, Projector, ProjectorError, Runner, RunnerError, Settings, Status,
+    Lag, Poison, Progress, ProjectionName, Projector, ProjectorError, Runner, RunnerError,
+    Settings, Status,
 };
 use folio_tests::postgres;
 use tokio::sync::watch;
@@ -87,6 +88,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     poll: Duration::from_millis(20),
     backoff: Duration::from_millis(5),
     lease: Duration::from_millis(100),
+    poison: Poison::Stop,
 };
 
 pub(crate) struct Running {
