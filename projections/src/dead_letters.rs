@@ -109,6 +109,11 @@ pub async fn retry<P: Projector>(
         let number: i64 = row.try_get(0)?;
         let before = Position::START.plus(number.saturating_sub(1));
         let events = store.read_all(before, BatchSize::ONE).await?;
+        if events.is_empty() {
+            return Err(DeadLetterError::Gone {
+                position: Position::START.plus(number),
+            });
+        }
         let savepoint = transaction.transaction().await?;
         match projector.handle(&events, &savepoint).await {
             Ok(()) => {
@@ -238,6 +243,12 @@ pub enum DeadLetterError {
     /// The event cannot be read.
     #[error("the parked event cannot be read")]
     Read(#[from] ReadError),
+    /// The store does not have it any more: it is not the one that the model was filled from.
+    #[error("the store has no event at position {position}, which is parked; is it another store?")]
+    Gone {
+        /// Where it should be.
+        position: Position,
+    },
     /// A letter names no stream.
     #[error("a parked event names no stream")]
     Stream(#[from] InvalidStreamId),

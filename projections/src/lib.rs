@@ -6,7 +6,7 @@
 //! * [`Runner`]: feeds a projector from a store, batch by batch, first to catch up, then live.
 //! * [`Checkpoint`](folio_core::Checkpoint): how far a projection has come, and in which store.
 //! * [`Progress`]: a runner's checkpoint as others see it: to wait for, to measure lag with.
-//! * [`dead_letters`]: events that could not be taken in, with [`retry`] and [`skip`].
+//! * [`dead_letters()`]: events that could not be taken in, with [`retry`] and [`skip`].
 //! * [`migrations`]: the table of checkpoints.
 
 mod checkpoint;

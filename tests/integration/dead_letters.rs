@@ -127,9 +127,13 @@ impl Parked {
     }
 
     async fn retry(&self) -> Result<usize, DeadLetterError> {
+        self.retry_from(&self.store).await
+    }
+
+    async fn retry_from(&self, store: &impl EventStore) -> Result<usize, DeadLetterError> {
         let pool = self.models.database().pool(Role::Projector, 1).unwrap();
         let by = Actor::new("operator").unwrap();
-        retry(&self.projector, &self.store, &pool, &stream("b"), &by).await
+        retry(&self.projector, store, &pool, &stream("b"), &by).await
     }
 }
 
@@ -164,6 +168,10 @@ async fn an_event_that_cannot_be_taken_in_parks_its_stream_and_no_other() {
         "{again:?}"
     );
     assert_eq!(parked.letters().await[0], (5, failed(), 2));
+
+    // A store without the event is not the one that it came from.
+    let elsewhere = parked.retry_from(&InMemoryStore::default()).await;
+    assert!(matches!(elsewhere, Err(DeadLetterError::Gone { .. })));
 
     // Mended: all of the stream in order, and what comes then is not parked.
     parked.projector.0.store(0, Ordering::SeqCst);
