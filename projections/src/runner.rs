@@ -181,9 +181,12 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
             return Ok(());
         };
         let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
-        let is_ours = lease.renew(&***client).await;
+        let is_ours = lease
+            .renew(&***client)
+            .await
+            .map_err(CheckpointError::from)?;
         client.finished();
-        if is_ours.map_err(CheckpointError::from)? {
+        if is_ours {
             self.hold(Some(lease));
             Ok(())
         } else {
