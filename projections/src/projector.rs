@@ -27,7 +27,7 @@ pub trait Projector: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ProjectorError`]; the transaction is rolled back. After a transient database error the
-    /// batch is tried again, any other error stops the runner where it is.
+    /// batch is tried again, any other error does what the runner's [`Poison`](crate::Poison) says.
     async fn handle(
         &self,
         events: &[RecordedEvent],
