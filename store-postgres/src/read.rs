@@ -8,6 +8,7 @@ use folio_core::{
     StreamId, Timestamp, Version,
 };
 use futures_util::TryStreamExt as _;
+use tokio::task::JoinSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -38,11 +39,11 @@ pub(crate) async fn stream(
         pool,
         READ_STREAM,
         &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT8],
-        &[
-            &stream.category(),
-            &stream.id(),
-            &after.number(),
-            &limit.events(),
+        vec![
+            Box::new(stream.category().to_owned()),
+            Box::new(stream.id().to_owned()),
+            Box::new(after.number()),
+            Box::new(limit.events()),
         ],
     )
     .await
@@ -59,11 +60,11 @@ pub(crate) async fn stream_backwards(
         pool,
         READ_STREAM_BACKWARDS,
         &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT8],
-        &[
-            &stream.category(),
-            &stream.id(),
-            &before.number(),
-            &limit.events(),
+        vec![
+            Box::new(stream.category().to_owned()),
+            Box::new(stream.id().to_owned()),
+            Box::new(before.number()),
+            Box::new(limit.events()),
         ],
     )
     .await
@@ -80,7 +81,7 @@ pub(crate) async fn all(
         pool,
         READ_ALL,
         &[Type::INT8, Type::INT8],
-        &[&after.number(), &last.number()],
+        vec![Box::new(after.number()), Box::new(last.number())],
     )
     .await?;
     // The store numbers without gaps. A hole is a lost event, and must not be read over.
@@ -152,14 +153,14 @@ pub(crate) async fn filtered(
             Type::INT8,
             Type::INT8,
         ],
-        &[
-            &after.number(),
-            &through.number(),
-            &category,
-            &id,
-            &member,
-            &of,
-            &limit.events(),
+        vec![
+            Box::new(after.number()),
+            Box::new(through.number()),
+            Box::new(category.map(str::to_owned)),
+            Box::new(id.map(str::to_owned)),
+            Box::new(member),
+            Box::new(of),
+            Box::new(limit.events()),
         ],
     )
     .await?;
@@ -275,7 +276,7 @@ pub(crate) async fn recorded_outcome(
         pool,
         READ_ALL,
         &[Type::INT8, Type::INT8],
-        &[&first.saturating_sub(1), &last],
+        vec![Box::new(first.saturating_sub(1)), Box::new(last)],
     )
     .await?;
     let found = i32::try_from(events.len()).unwrap_or(i32::MAX);
@@ -288,12 +289,35 @@ pub(crate) async fn recorded_outcome(
     Ok(Outcome::Committed(events))
 }
 
+/// A parameter that goes along with a statement to another task.
+type Parameter = Box<dyn ToSql + Sync + Send>;
+
 /// The events that a statement gives, each read while the next ones are on their way.
+///
+/// A task of its own reads them. It takes turns with the one that drives the connection, where a
+/// caller on another thread would be woken for every few kilobytes; and it goes on while the caller
+/// works on what it has. It ends with the caller's future, so that a server that does not answer
+/// keeps no connection for nobody.
 async fn read_events(
     pool: &Pool,
+    statement: &'static str,
+    types: &'static [Type],
+    parameters: Vec<Parameter>,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let mut reader = JoinSet::new();
+    reader.spawn(take_in(pool.clone(), statement, types, parameters));
+    match reader.join_next().await {
+        Some(Ok(events)) => events,
+        Some(Err(error)) => Err(ReadError::Failed(boxed(error))),
+        None => Err(ReadError::Failed("nothing was read".into())),
+    }
+}
+
+async fn take_in(
+    pool: Pool,
     statement: &str,
     types: &[Type],
-    parameters: &[&(dyn ToSql + Sync)],
+    parameters: Vec<Parameter>,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut client = pool
         .get()
@@ -303,7 +327,6 @@ async fn read_events(
         .prepare_typed_cached(statement, types)
         .await
         .map_err(failed)?;
-    let parameters = parameters.iter().copied();
     let rows = client
         .query_raw(&statement, parameters)
         .await
