@@ -16,6 +16,8 @@ use folio_core::{
     Snapshot, StreamId, Version,
 };
 use futures_util::future::join;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::attempt::{Attempt, Decision, Done};
@@ -29,6 +31,9 @@ const LONG_PAGE: BatchSize = match BatchSize::new(2_000) {
     Some(size) => size,
     None => BatchSize::ONE,
 };
+
+/// Pages of a long stream on their way: one that the server works on, and one that is taken in.
+const AHEAD: usize = 2;
 
 /// How often a command is decided again after a conflict before its caller is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,28 +361,57 @@ impl<S: EventStore> Executor<S> {
         mut current: Current,
         until: impl Fn(&RecordedEvent) -> bool,
     ) -> Result<Current, ExecuteError> {
-        // Most streams end on the first page; for one that does not, round trips count.
-        let mut page = BatchSize::default();
+        let first = BatchSize::default();
         let mut events = self
             .store
-            .read_stream(stream, current.version, page)
+            .read_stream(stream, current.version, first)
             .await?;
+        let mut asked = events.last().map_or(current.version, |last| last.version);
+        let is_full = i64::try_from(events.len()).is_ok_and(|count| count == first.events());
+        // Most streams end on the first page. How far one goes that does not is asked, so that no
+        // page is on its way that is not there.
+        let end = if is_full {
+            self.end(stream).await?
+        } else {
+            asked
+        };
+        let mut pages = FuturesOrdered::new();
         loop {
-            let is_full = i64::try_from(events.len()).is_ok_and(|count| count == page.events());
-            let last = events.last().map_or(current.version, |last| last.version);
+            // Versions have no gaps, so where a page begins is known before the one before it is
+            // there. The next ones are on their way while this one is folded.
+            while pages.len() < AHEAD && asked < end {
+                pages.push_back(self.store.read_stream(stream, asked, LONG_PAGE));
+                asked = asked.plus(LONG_PAGE.events());
+            }
             let folded = async { fold(participant, &mut current, &events, &until) };
-            if !is_full {
-                folded.await?;
+            let (next, folded) = join(pages.try_next(), folded).await;
+            if folded? == Folded::Until {
+                // A read that is dropped would cost its connection.
+                while pages.next().await.is_some() {}
                 return Ok(current);
             }
-            // The next page is asked for first, and is on its way while this one is folded.
-            page = LONG_PAGE;
-            let (next, goes_on) = join(self.store.read_stream(stream, last, page), folded).await;
-            if goes_on? == Folded::Until {
-                return Ok(current);
-            }
-            events = next?;
+            let Some(next) = next? else {
+                break;
+            };
+            events = next;
         }
+        if current.version < end {
+            return Err(ExecuteError::Gap {
+                stream: stream.clone(),
+                expected: current.version.plus(1),
+                found: end,
+            });
+        }
+        Ok(current)
+    }
+
+    /// The version of a stream's last event.
+    async fn end(&self, stream: &StreamId) -> Result<Version, ExecuteError> {
+        let last = self
+            .store
+            .read_stream_backwards(stream, Version::MAX, BatchSize::ONE)
+            .await?;
+        Ok(last.first().map_or(Version::NONE, |last| last.version))
     }
 
     /// Keeps the states that a command has brought past a multiple of the snapshots' interval.
