@@ -1,7 +1,7 @@
 -- A range of the store in position order, of which only some events are wanted. The range bounds the
 -- work where few are.
 SELECT position, version, recorded_at, event_id, command_id, schema_version,
-       category, stream_id, event_type, payload, metadata
+       event_type, payload, metadata, category, stream_id
 FROM store.events
 WHERE position > $1 AND position <= $2
   AND ($3::text IS NULL OR category = $3)

@@ -1,6 +1,6 @@
 -- One stream from its end: the same index, read the other way round.
 SELECT position, version, recorded_at, event_id, command_id, schema_version,
-       category, stream_id, event_type, payload, metadata
+       event_type, payload, metadata
 FROM store.events
 WHERE category = $1 AND stream_id = $2 AND version < $3
 ORDER BY version DESC
