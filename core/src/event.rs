@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -191,6 +193,9 @@ pub enum EncodeError {
 }
 
 /// An event as the store holds it.
+///
+/// What a page of events would hold many times is shared between them: a clone copies no text, and
+/// one event that is kept may keep some kilobytes that were read with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedEvent {
     /// Its place in the whole store.
@@ -202,7 +207,7 @@ pub struct RecordedEvent {
     /// Its own id.
     pub event_id: EventId,
     /// What happened.
-    pub event_type: String,
+    pub event_type: Arc<str>,
     /// The version of the payload's shape.
     pub schema_version: u16,
     /// The command that caused it.
@@ -210,9 +215,9 @@ pub struct RecordedEvent {
     /// When the store recorded it, by the store's clock.
     pub recorded_at: Timestamp,
     /// The payload's JSON, byte for byte as it was written.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
     /// The metadata's JSON, byte for byte as it was written.
-    pub metadata: Vec<u8>,
+    pub metadata: Bytes,
 }
 
 impl RecordedEvent {
@@ -257,7 +262,7 @@ impl RecordedEvent {
             position: self.position,
             stream: self.stream.clone(),
             version: self.version,
-            event_type: self.event_type.clone(),
+            event_type: String::from(&*self.event_type),
             schema_version: self.schema_version,
             source,
         }
@@ -333,12 +338,12 @@ mod tests {
             stream: StreamId::new("sample", "1").unwrap(),
             version: Version::NONE.plus(1),
             event_id: EventId::of_command(command_id, 0),
-            event_type: new.event_type,
+            event_type: new.event_type.into(),
             schema_version: new.schema_version,
             command_id,
             recorded_at: Timestamp::from_micros(0),
-            payload: new.payload,
-            metadata: b"{}".to_vec(),
+            payload: new.payload.into(),
+            metadata: Bytes::from_static(b"{}"),
         }
     }
 
@@ -371,7 +376,7 @@ mod tests {
     #[test]
     fn an_event_that_cannot_be_read_is_named() {
         let mut event = recorded(NewEvent::encode(&Sample::Closed).unwrap());
-        event.event_type = "Exploded".to_owned();
+        event.event_type = "Exploded".into();
         let error = event.decode::<Sample>().unwrap_err().to_string();
         assert!(
             error.contains("position 7") && error.contains("Exploded"),
@@ -382,9 +387,9 @@ mod tests {
     #[test]
     fn bytes_after_the_payload_are_refused() {
         let mut event = recorded(NewEvent::encode(&Sample::Closed).unwrap());
-        event.payload = b"null null".to_vec();
+        event.payload = Bytes::from_static(b"null null");
         assert!(event.decode::<Sample>().is_err());
-        event.payload = b"7".to_vec();
+        event.payload = Bytes::from_static(b"7");
         assert!(event.decode::<Sample>().is_err());
     }
 

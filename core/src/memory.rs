@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -273,6 +274,7 @@ impl Records {
     fn number(&self, request: Append, now: Timestamp) -> Result<Vec<RecordedEvent>, AppendError> {
         let metadata = serde_json::to_vec(&request.context.metadata())
             .map_err(|error| AppendError::Failed(Box::new(error)))?;
+        let metadata = Bytes::from(metadata);
         let mut position = self.head();
         let mut events = Vec::new();
         for write in request.writes {
@@ -286,11 +288,11 @@ impl Records {
                     stream: write.stream.clone(),
                     version,
                     event_id: EventId::of_command(request.context.id, events.len()),
-                    event_type: event.event_type,
+                    event_type: event.event_type.into(),
                     schema_version: event.schema_version,
                     command_id: request.context.id,
                     recorded_at: now,
-                    payload: event.payload,
+                    payload: event.payload.into(),
                     metadata: metadata.clone(),
                 });
             }

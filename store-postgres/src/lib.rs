@@ -42,7 +42,7 @@
 //! # Layout
 //!
 //! * [`PostgresStore`]: the [`EventStore`](folio_core::EventStore) on PostgreSQL. Appending is in
-//!   `append/`, reading in `read.rs`; `checks.rs` says which server is fit to be opened.
+//!   `append/`, reading in `read.rs` and `rows.rs`; `checks.rs` says which server is fit to be opened.
 //! * [`Subscription`]: follows a store; `signal.rs` wakes it across processes.
 //! * [`Replay`]: reads a store from end to end, one page ahead.
 //! * [`Database`]: one database of one service, with its roles and its connection pools, from which
@@ -68,6 +68,7 @@ mod pool;
 pub mod provision;
 mod read;
 mod replay;
+mod rows;
 mod signal;
 mod sqlstate;
 mod store;

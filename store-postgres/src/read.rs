@@ -1,12 +1,10 @@
 //! Reading: streams by version, the whole store by position, outcomes by command id.
 
-use std::fmt::Display;
-
 use folio_core::filter::Scope;
 use folio_core::store::{Outcome, ReadError};
 use folio_core::{
-    BatchSize, CommandId, EventHash, EventId, Filter, Page, Position, RecordedEvent, Snapshot,
-    StreamId, Timestamp, Version,
+    BatchSize, CommandId, EventHash, Filter, Page, Position, RecordedEvent, Snapshot, StreamId,
+    Version,
 };
 use futures_util::TryStreamExt as _;
 use tokio::task::JoinSet;
@@ -14,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::pool::Pool;
+use crate::rows::Rows;
 use crate::sqlstate::boxed;
 
 const READ_STREAM: &str = include_str!("sql/read_stream.sql");
@@ -46,7 +45,7 @@ pub(crate) async fn stream(
             Box::new(after.number()),
             Box::new(limit.events()),
         ],
-        Streams::One(stream.clone()),
+        Rows::of(stream.clone()),
     )
     .await
 }
@@ -68,7 +67,7 @@ pub(crate) async fn stream_backwards(
             Box::new(before.number()),
             Box::new(limit.events()),
         ],
-        Streams::One(stream.clone()),
+        Rows::of(stream.clone()),
     )
     .await
 }
@@ -85,7 +84,7 @@ pub(crate) async fn all(
         READ_ALL,
         &[Type::INT8, Type::INT8],
         vec![Box::new(after.number()), Box::new(last.number())],
-        Streams::Told(None),
+        Rows::of_any_stream(),
     )
     .await?;
     // The store numbers without gaps. A hole is a lost event, and must not be read over.
@@ -166,7 +165,7 @@ pub(crate) async fn filtered(
             Box::new(of),
             Box::new(limit.events()),
         ],
-        Streams::Told(None),
+        Rows::of_any_stream(),
     )
     .await?;
     let is_full = i64::try_from(events.len()).is_ok_and(|count| count == limit.events());
@@ -282,7 +281,7 @@ pub(crate) async fn recorded_outcome(
         READ_ALL,
         &[Type::INT8, Type::INT8],
         vec![Box::new(first.saturating_sub(1)), Box::new(last)],
-        Streams::Told(None),
+        Rows::of_any_stream(),
     )
     .await?;
     let found = i32::try_from(events.len()).unwrap_or(i32::MAX);
@@ -309,10 +308,10 @@ async fn read_events(
     statement: &'static str,
     types: &'static [Type],
     parameters: Vec<Parameter>,
-    streams: Streams,
+    rows: Rows,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut reader = JoinSet::new();
-    reader.spawn(take_in(pool.clone(), statement, types, parameters, streams));
+    reader.spawn(take_in(pool.clone(), statement, types, parameters, rows));
     match reader.join_next().await {
         Some(Ok(events)) => events,
         Some(Err(error)) => Err(ReadError::Failed(boxed(error))),
@@ -325,7 +324,7 @@ async fn take_in(
     statement: &str,
     types: &[Type],
     parameters: Vec<Parameter>,
-    mut streams: Streams,
+    mut rows: Rows,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut client = pool
         .get()
@@ -335,14 +334,14 @@ async fn take_in(
         .prepare_typed_cached(statement, types)
         .await
         .map_err(failed)?;
-    let rows = client
+    let answer = client
         .query_raw(&statement, parameters)
         .await
         .map_err(failed)?;
-    let mut rows = std::pin::pin!(rows);
+    let mut answer = std::pin::pin!(answer);
     let mut events = Vec::new();
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
-        events.push(event(&row, &mut streams)?);
+    while let Some(row) = answer.try_next().await.map_err(failed)? {
+        events.push(rows.event(&row)?);
     }
     client.finished();
     Ok(events)
@@ -367,69 +366,10 @@ async fn query(
     Ok(rows)
 }
 
-fn failed(error: tokio_postgres::Error) -> ReadError {
+pub(crate) fn failed(error: tokio_postgres::Error) -> ReadError {
     if error.code().is_some() {
         ReadError::Failed(boxed(error))
     } else {
         ReadError::Unavailable(boxed(error))
-    }
-}
-
-/// Where the stream of a row is known from.
-enum Streams {
-    /// All rows are of this one, and do not tell.
-    One(StreamId),
-    /// Each row tells. Here is the one before, since a read mostly meets few.
-    Told(Option<StreamId>),
-}
-
-impl Streams {
-    /// The stream of a row, without a copy of what it shares with the row before.
-    fn of(&mut self, row: &Row, position: Position) -> Result<StreamId, ReadError> {
-        let last = match self {
-            Self::One(stream) => return Ok(stream.clone()),
-            Self::Told(last) => last,
-        };
-        let corrupt = |what: &dyn Display| corrupt(position, what);
-        let category: &str = row.try_get(9).map_err(|error| corrupt(&error))?;
-        let id: &str = row.try_get(10).map_err(|error| corrupt(&error))?;
-        if let Some(last) = last
-            && last.id() == id
-            && last.category() == category
-        {
-            return Ok(last.clone());
-        }
-        let stream = StreamId::new(category, id).map_err(|error| corrupt(&error))?;
-        *last = Some(stream.clone());
-        Ok(stream)
-    }
-}
-
-/// The event of a row. By index, in the order of the statements: looking a column up by its name
-/// would compare names once a column and row.
-fn event(row: &Row, streams: &mut Streams) -> Result<RecordedEvent, ReadError> {
-    let number: i64 = row.try_get(0).map_err(failed)?;
-    let position = Position::START.plus(number);
-    let column = |error: tokio_postgres::Error| corrupt(position, &error);
-    let schema_version: i32 = row.try_get(5).map_err(column)?;
-    Ok(RecordedEvent {
-        position,
-        stream: streams.of(row, position)?,
-        version: Version::NONE.plus(row.try_get(1).map_err(column)?),
-        event_id: EventId::from_uuid(row.try_get(3).map_err(column)?),
-        event_type: row.try_get(6).map_err(column)?,
-        schema_version: u16::try_from(schema_version)
-            .map_err(|_| corrupt(position, &format_args!("schema version {schema_version}")))?,
-        command_id: CommandId::from_uuid(row.try_get(4).map_err(column)?),
-        recorded_at: Timestamp::from_micros(row.try_get(2).map_err(column)?),
-        payload: row.try_get(7).map_err(column)?,
-        metadata: row.try_get(8).map_err(column)?,
-    })
-}
-
-fn corrupt(position: Position, what: &dyn Display) -> ReadError {
-    ReadError::Corrupt {
-        position,
-        what: what.to_string(),
     }
 }

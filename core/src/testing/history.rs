@@ -92,12 +92,12 @@ fn record<A: Aggregate>(events: &[A::Event]) -> Vec<RecordedEvent> {
                 stream: stream.clone(),
                 version: Version::NONE.plus(number(index)).plus(1),
                 event_id: EventId::of_command(context.id, index),
-                event_type: new.event_type,
+                event_type: new.event_type.into(),
                 schema_version: new.schema_version,
                 command_id: context.id,
                 recorded_at: Timestamp::from_micros(0),
-                payload: new.payload,
-                metadata: metadata.clone(),
+                payload: new.payload.into(),
+                metadata: metadata.clone().into(),
             }
         })
         .collect()

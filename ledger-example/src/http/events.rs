@@ -116,7 +116,7 @@ impl EventBody {
             position: event.position.number(),
             position_token: PositionToken::of(store_id, event.position).encode(),
             version: event.version.number(),
-            r#type: event.event_type,
+            r#type: String::from(&*event.event_type),
             schema_version: event.schema_version,
             event_id: event.event_id.to_string(),
             recorded_at: time_text(event.recorded_at),

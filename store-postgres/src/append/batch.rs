@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use folio_core::store::{Append, AppendError, Outcome};
 use folio_core::{
     CommandId, EventId, ExpectedVersion, Position, RecordedEvent, StreamId, Timestamp, Version,
@@ -463,6 +464,7 @@ fn executed(
         return Answer::Executed(Outcome::Refused(refusal));
     }
     let command_id = append.context.id;
+    let metadata = Bytes::from(metadata);
     let mut events = Vec::new();
     for (write, mut version) in append.writes.into_iter().zip(before) {
         for event in write.events {
@@ -472,11 +474,11 @@ fn executed(
                 stream: write.stream.clone(),
                 version,
                 event_id: EventId::of_command(command_id, events.len()),
-                event_type: event.event_type,
+                event_type: event.event_type.into(),
                 schema_version: event.schema_version,
                 command_id,
                 recorded_at,
-                payload: event.payload,
+                payload: event.payload.into(),
                 metadata: metadata.clone(),
             });
             *next = next.plus(1);

@@ -83,7 +83,7 @@ pub async fn a4_bytes_come_back_as_they_were_written(store: impl EventStore) {
         .collect();
     store.append(request).await.unwrap();
     let read = read_stream(&store, "a").await;
-    let returned: Vec<Vec<u8>> = read.iter().map(|event| event.payload.clone()).collect();
+    let returned: Vec<Vec<u8>> = read.iter().map(|event| event.payload.to_vec()).collect();
     assert_eq!(returned, payloads);
     assert!(read.iter().all(|event| event.schema_version == 7));
 }

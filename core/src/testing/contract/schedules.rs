@@ -250,7 +250,7 @@ async fn run_labelled<S: TransactionalStore>(
     let mut all: Vec<String> = seen
         .iter()
         .map(|event| {
-            let payload = String::from_utf8(event.payload.clone()).unwrap();
+            let payload = String::from_utf8(event.payload.to_vec()).unwrap();
             format!("{} {}", event.stream.id(), payload.trim_matches('"'))
         })
         .collect();
