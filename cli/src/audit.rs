@@ -5,8 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use folio_core::EventStore;
 use folio_postgres::{OpenError, PoolError, PostgresStore, Role};
+use folio_projections::Reader;
 use indicatif::{ProgressBar, ProgressStyle};
-use ledger_example::read_model::BalancesQueries;
+use ledger_example::read_model::{BalancesProjector, BalancesQueries};
 use ledger_example::{AccountsDatabases, AuditError, AuditReport};
 use thiserror::Error;
 
@@ -48,7 +49,8 @@ pub async fn run(arguments: AuditArgs) -> Result<Finding, AuditCommandError> {
 async fn audit(server: &Server, book: &str) -> Result<AuditReport, AuditCommandError> {
     let databases = AccountsDatabases::existing(&server.config, book);
     let store = Arc::new(PostgresStore::open(&databases.events, CONNECTIONS).await?);
-    let queries = BalancesQueries::new(databases.models.pool(Role::Reader, CONNECTIONS)?);
+    let readers = databases.models.pool(Role::Reader, CONNECTIONS)?;
+    let queries = BalancesQueries::new(Reader::new(readers, BalancesProjector::NAME));
     eprintln!("store {} of book {book}", store.store_id());
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} events  {per_sec}  {eta} left")

@@ -119,18 +119,25 @@ impl Member {
     }
 
     /// Whether `stream` falls to this member.
+    #[must_use]
+    pub fn has(self, stream: &StreamId) -> bool {
+        Self::of_stream(stream, self.of) == self.number
+    }
+
+    /// The number of the member that `stream` falls to in a group of `of`; 0 in a group of none.
     ///
     /// The rule is for ever, because a store may apply it where it keeps the events: the first four
     /// bytes of SHA-256 over `category/id`, as a number, most significant byte first, modulo the
     /// size of the group.
     #[must_use]
-    pub fn has(self, stream: &StreamId) -> bool {
+    pub fn of_stream(stream: &StreamId, of: u16) -> u16 {
         let mut hash = Sha256::new();
         hash.update(stream.category());
         hash.update("/");
         hash.update(stream.id());
         let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
-        u32::from_be_bytes([a, b, c, d]) % u32::from(self.of) == u32::from(self.number)
+        let number = u32::from_be_bytes([a, b, c, d]) % u32::from(of.max(1));
+        u16::try_from(number).unwrap_or(0)
     }
 }
 

@@ -73,17 +73,18 @@ pub async fn audit(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<AuditReport, AuditError> {
     let head = store.head().await?;
-    let snapshot = queries.snapshot().await?;
-    let position = match snapshot.checkpoint {
-        Some(checkpoint) if checkpoint.store_id != store.store_id() => {
-            return Err(AuditError::OtherStore {
-                model: checkpoint.store_id,
-                store: store.store_id(),
-            });
-        }
-        Some(checkpoint) => checkpoint.position,
-        None => Position::START,
-    };
+    let model = queries.now().await?;
+    let snapshot = model.snapshot().await?;
+    model.close().await?;
+    let position = snapshot.position;
+    if let Some(model) = snapshot.store_id
+        && model != store.store_id()
+    {
+        return Err(AuditError::OtherStore {
+            model,
+            store: store.store_id(),
+        });
+    }
     if position > head {
         return Err(AuditError::StoreBehind { head, position });
     }

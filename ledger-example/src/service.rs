@@ -8,7 +8,10 @@ use folio_postgres::{
     Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role, migrate,
     provision,
 };
-use folio_projections::{Progress, Runner, RunnerError, Settings};
+use folio_projections::{
+    Detector, DetectorSettings, OpenProjectionError, Poison, Progress, Projection, Settings,
+    StoreSource,
+};
 use folio_runtime::Executor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
@@ -80,6 +83,7 @@ impl Connections {
             .saturating_mul(2)
             .saturating_add(self.queries)
             .saturating_add(PROJECTION_CONNECTIONS)
+            .saturating_add(DETECTOR_CONNECTIONS)
     }
 }
 
@@ -93,14 +97,15 @@ impl Default for Connections {
     }
 }
 
-const PROJECTION_CONNECTIONS: usize = 2;
+const PROJECTION_CONNECTIONS: usize = 4;
+const DETECTOR_CONNECTIONS: usize = 1;
 
 /// A running accounts service, apart from its listener.
 #[derive(Debug)]
 pub struct AccountsService {
     ledger: Arc<Ledger>,
     stop: watch::Sender<bool>,
-    projection: JoinHandle<Result<(), RunnerError>>,
+    running: JoinHandle<()>,
 }
 
 /// What the handlers work with.
@@ -108,7 +113,8 @@ pub struct AccountsService {
 pub struct Ledger {
     pub(crate) executor: Executor<Arc<PostgresStore>>,
     pub(crate) queries: BalancesQueries,
-    pub(crate) progress: Progress,
+    pub(crate) projection: Projection,
+    pub(crate) detector: Detector,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
@@ -121,7 +127,13 @@ impl Ledger {
     /// [`ReadError`] when the store cannot be asked for its last position.
     pub async fn caught_up(&self, patience: Duration) -> Result<bool, ReadError> {
         let head = self.store().head().await?;
-        Ok(self.progress.wait_for(head, patience).await.is_ok())
+        Ok(self.progress().wait_for(head, patience).await.is_ok())
+    }
+
+    /// How far the projection of balances has come.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        self.projection.progress()
     }
 
     pub(crate) fn store(&self) -> &Arc<PostgresStore> {
@@ -143,29 +155,30 @@ impl AccountsService {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartError> {
         let store = Arc::new(PostgresStore::open(&databases.events, connections.store).await?);
-        let models = databases
-            .models
-            .pool(Role::Projector, PROJECTION_CONNECTIONS)?;
-        let readers = databases.models.pool(Role::Reader, connections.queries)?;
-        let (runner, progress) = Runner::new(
-            BalancesProjector,
-            Arc::clone(&store),
-            models,
-            Settings::default(),
-        );
         tracing::info!(store_id = %store.store_id(), database = databases.events.name(), "event store opened");
+        let projection = open_balances(&store, &databases.models, PROJECTION_CONNECTIONS).await?;
+        let detector = Detector::start(
+            projection.name().name,
+            Arc::clone(projection.source()),
+            &databases.models,
+            DetectorSettings::default(),
+        )?;
         let (stop, stopped) = watch::channel(false);
-        let projection = tokio::spawn(runner.run(stopped));
+        let running = tokio::spawn({
+            let projection = projection.clone();
+            async move { projection.run(stopped).await }
+        });
         let ledger = Ledger {
             executor: Executor::new(store),
-            queries: BalancesQueries::new(readers),
-            progress,
+            queries: BalancesQueries::new(projection.reader(connections.queries)?),
+            projection,
+            detector,
             metrics,
         };
         Ok(Self {
             ledger: Arc::new(ledger),
             stop,
-            projection,
+            running,
         })
     }
 
@@ -178,16 +191,35 @@ impl AccountsService {
     /// How far the projection of balances has come.
     #[must_use]
     pub fn progress(&self) -> &Progress {
-        &self.ledger.progress
+        self.ledger.progress()
     }
 
     /// Stops the projection. What it has not projected it will, when it is started again.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.projection.await {
+        if let Err(error) = self.running.await {
             tracing::error!(%error, "the projection ended badly");
         }
     }
+}
+
+/// The projection of a book's balances, to be run or operated on.
+///
+/// # Errors
+///
+/// [`OpenProjectionError`].
+pub async fn open_balances(
+    store: &Arc<PostgresStore>,
+    models: &Database,
+    connections: usize,
+) -> Result<Projection, OpenProjectionError> {
+    // Whoever asks for a parked account is told so; all others are answered.
+    let settings = Settings {
+        poison: Poison::Park,
+        ..Settings::default()
+    };
+    let source = StoreSource::new(Arc::clone(store));
+    Projection::open_with(BalancesProjector, source, models, settings, connections).await
 }
 
 /// Why a book's databases could not be made ready.
@@ -212,4 +244,7 @@ pub enum StartError {
     /// A pool cannot be built.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// The projection of balances cannot be made ready.
+    #[error(transparent)]
+    Projection(#[from] OpenProjectionError),
 }

@@ -1,43 +1,50 @@
-//! Events that a projection could not take in, and what becomes of them.
+//! Events that a build could not take in, and what becomes of them.
 //!
 //! A stream with an open letter is parked: its later events become letters too, behind the first, so
-//! that the order on the stream stays. [`retry`] takes them in, in order, when what was wrong has been
-//! mended; [`skip`] passes one over for good, for a reason that is recorded.
+//! that the order on the stream stays. [`retry`](crate::Projection::retry) takes them in, in order,
+//! when what was wrong has been mended; [`skip`](crate::Projection::skip) passes one over for good,
+//! for a reason that is recorded.
 
-use std::collections::HashSet;
-
-use deadpool_postgres::Transaction;
+use folio_core::filter::Member;
 use folio_core::store::ReadError;
 use folio_core::stream::InvalidStreamId;
-use folio_core::{Actor, BatchSize, EventStore, Position, RecordedEvent, StreamId, error_chain};
-use folio_postgres::{CommitError, Pool, commit, release};
+use folio_core::{Actor, BatchSize, Filter, Position, RecordedEvent, StreamId, error_chain};
+use folio_postgres::{CommitError, Transaction, commit};
 use thiserror::Error;
-use tokio_postgres::GenericClient;
+use tokio_postgres::{Error, GenericClient, Row};
 
-use crate::projector::{ProjectionName, Projector, ProjectorError};
+use crate::build::BuildState;
+use crate::lease::{Terms, checkpoint};
+use crate::model::ModelTransaction;
+use crate::name::BuildName;
+use crate::operations::record;
+use crate::projector::ProjectorError;
+use crate::shared::Shared;
 
 const OPEN_STREAMS: &str = "SELECT category, stream_id FROM projections.dead_letters \
-     WHERE projection = $1 AND version = $2 AND resolution IS NULL GROUP BY category, stream_id";
+     WHERE projection = $1 AND build = $2 AND resolution IS NULL GROUP BY category, stream_id";
 const PARK: &str = "INSERT INTO projections.dead_letters \
-     (projection, version, position, category, stream_id, error, attempts) \
+     (projection, build, position, category, stream_id, error, attempts) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const OPEN: &str = "SELECT position, category, stream_id, error, attempts \
      FROM projections.dead_letters \
-     WHERE projection = $1 AND version = $2 AND resolution IS NULL ORDER BY position";
+     WHERE projection = $1 AND build = $2 AND resolution IS NULL ORDER BY position";
 const OPEN_OF_STREAM: &str = "SELECT position FROM projections.dead_letters \
-     WHERE projection = $1 AND version = $2 AND category = $3 AND stream_id = $4 \
+     WHERE projection = $1 AND build = $2 AND category = $3 AND stream_id = $4 \
        AND resolution IS NULL ORDER BY position";
 const RESOLVE: &str = "UPDATE projections.dead_letters \
      SET resolution = $4, resolved_by = $5, reason = $6, resolved_at = now(), \
          attempts = attempts + $7 \
-     WHERE projection = $1 AND version = $2 AND position = $3 AND resolution IS NULL";
+     WHERE projection = $1 AND build = $2 AND position = $3 AND resolution IS NULL";
 const FAILED_AGAIN: &str = "UPDATE projections.dead_letters \
      SET error = $4, attempts = attempts + 1 \
-     WHERE projection = $1 AND version = $2 AND position = $3";
-// The runner's batches lock the same row first. So nothing is parked behind the last letter of a stream
+     WHERE projection = $1 AND build = $2 AND position = $3";
+// The runner's batches move the same row first. So nothing is parked behind the last letter of a stream
 // while that one is taken in.
-const LOCK: &str = "SELECT FROM projections.checkpoints \
-     WHERE projection = $1 AND version = $2 FOR UPDATE";
+const LOCK: &str = "SELECT b.state, b.effects_done, c.store_id, c.position, c.event_hash \
+     FROM projections.builds b JOIN projections.checkpoints c USING (projection, build) \
+     WHERE b.projection = $1 AND b.build = $2 AND c.partition = $3 FOR UPDATE OF c";
+const SIZE: &str = "SELECT partitions FROM projections.builds WHERE projection = $1 AND build = $2";
 
 /// An event that is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,21 +59,23 @@ pub struct DeadLetter {
     pub attempts: i32,
 }
 
-/// The open letters of a projection, in position order.
+/// The open letters of a build, in position order.
 ///
 /// # Errors
 ///
 /// [`DeadLetterError`] when the database fails.
 pub async fn dead_letters(
     client: &impl GenericClient,
-    name: ProjectionName,
+    build: &BuildName,
 ) -> Result<Vec<DeadLetter>, DeadLetterError> {
-    let rows = client.query(OPEN, &[&name.name, &name.version]).await?;
+    let rows = client
+        .query(OPEN, &[&build.projection, &build.build])
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(DeadLetter {
                 position: Position::START.plus(row.try_get(0)?),
-                stream: StreamId::new(row.try_get::<_, &str>(1)?, row.try_get::<_, &str>(2)?)?,
+                stream: stream(row, 1)?,
                 error: row.try_get(3)?,
                 attempts: row.try_get(4)?,
             })
@@ -74,80 +83,71 @@ pub async fn dead_letters(
         .collect()
 }
 
-/// Takes in what is parked of a stream, in order, up to the first event that fails again. Answers how
-/// many were taken in. When it was all of them, the stream is parked no more.
-///
-/// # Errors
-///
-/// [`DeadLetterError::StillFails`] names the event that failed again; those before it are in the
-/// model.
-///
-/// # Cancel safety
-///
-/// Dropping the future leaves the letters as they were, or resolved.
-pub async fn retry<P: Projector>(
-    projector: &P,
-    store: &impl EventStore,
-    models: &Pool,
-    stream: &StreamId,
+/// Takes in what is parked of a stream, in order, up to the first event that fails again.
+pub(crate) async fn retry(
+    shared: &Shared,
+    build: &BuildName,
+    parked: &StreamId,
     by: &Actor,
 ) -> Result<usize, DeadLetterError> {
-    let name = projector.name();
-    let mut client = models.get().await.map_err(DeadLetterError::Pool)?;
-    let mut transaction = client.transaction().await?;
-    transaction
-        .query(LOCK, &[&name.name, &name.version])
-        .await?;
-    let open = transaction
+    let client = shared.models.get().await.map_err(DeadLetterError::Pool)?;
+    let transaction = Transaction::begin(client, &shared.opening(build)).await?;
+    let mut model = ModelTransaction { transaction };
+    let terms = lock(&model, build, parked).await?;
+    let open = model
         .query(
             OPEN_OF_STREAM,
-            &[&name.name, &name.version, &stream.category(), &stream.id()],
+            &[
+                &build.projection,
+                &build.build,
+                &parked.category(),
+                &parked.id(),
+            ],
         )
         .await?;
     let (mut projected, mut failed) = (0_usize, None);
     for row in &open {
         let number: i64 = row.try_get(0)?;
         let before = Position::START.plus(number.saturating_sub(1));
-        let events = store.read_all(before, BatchSize::ONE).await?;
-        if events.is_empty() {
-            return Err(DeadLetterError::Gone {
-                position: Position::START.plus(number),
-            });
+        let page = shared
+            .source
+            .read(&Filter::all(), before, BatchSize::ONE)
+            .await?;
+        let position = Position::START.plus(number);
+        if page.events.is_empty() {
+            return Err(DeadLetterError::Gone { position });
         }
-        let savepoint = transaction.transaction().await?;
-        match projector.handle(&events, &savepoint).await {
+        model.transaction.set_savepoint().await?;
+        match shared.handle(&terms, &page.events, &mut model).await {
             Ok(()) => {
-                release(savepoint).await?;
-                resolve(&*transaction, name, number, "projected", by, None, 1).await?;
+                model.transaction.release_savepoint().await?;
+                resolve(&model, build, number, "projected", by, None, 1).await?;
                 projected = projected.saturating_add(1);
             }
             Err(source) => {
-                savepoint.rollback().await?;
+                model.transaction.undo_to_savepoint().await?;
                 let error = error_chain(&source);
-                transaction
-                    .execute(FAILED_AGAIN, &[&name.name, &name.version, &number, &error])
+                model
+                    .execute(
+                        FAILED_AGAIN,
+                        &[&build.projection, &build.build, &number, &error],
+                    )
                     .await?;
-                let position = Position::START.plus(number);
                 failed = Some(DeadLetterError::StillFails { position, source });
                 break;
             }
         }
     }
-    commit(transaction).await?;
-    client.finished();
+    let what = format!("{parked}: {projected} of {} events taken in", open.len());
+    record(&model, build, "retry", by, &what).await?;
+    commit(model.transaction).await?;
     failed.map_or(Ok(projected), Err)
 }
 
-/// Passes an event over for good. Those behind it on its stream stay parked until they are
-/// [retried](retry).
-///
-/// # Errors
-///
-/// [`DeadLetterError::NotParked`] when it is no open letter, [`DeadLetterError::NoReason`] when the
-/// reason is empty.
-pub async fn skip(
-    client: &impl GenericClient,
-    name: ProjectionName,
+/// Passes an event over for good.
+pub(crate) async fn skip(
+    shared: &Shared,
+    build: &BuildName,
     position: Position,
     by: &Actor,
     reason: &str,
@@ -155,45 +155,52 @@ pub async fn skip(
     if reason.trim().is_empty() {
         return Err(DeadLetterError::NoReason);
     }
+    let client = shared.models.get().await.map_err(DeadLetterError::Pool)?;
+    let transaction = Transaction::begin(client, "").await?;
     let number = position.number();
-    match resolve(client, name, number, "skipped", by, Some(reason), 0).await? {
-        0 => Err(DeadLetterError::NotParked { name, position }),
-        _ => Ok(()),
+    let skipped = resolve(&transaction, build, number, "skipped", by, Some(reason), 0).await?;
+    if skipped == 0 {
+        transaction.rollback().await?;
+        return Err(DeadLetterError::NotParked {
+            build: build.clone(),
+            position,
+        });
     }
+    let what = format!("position {position}: {reason}");
+    record(&transaction, build, "skip", by, &what).await?;
+    commit(transaction).await?;
+    Ok(())
 }
 
-/// The streams that are parked.
+/// The streams of a build that are parked.
 pub(crate) async fn parked_streams(
-    transaction: &Transaction<'_>,
-    name: ProjectionName,
-) -> Result<HashSet<(String, String)>, tokio_postgres::Error> {
-    let statement = transaction.prepare_cached(OPEN_STREAMS).await?;
-    let rows = transaction
-        .query(&statement, &[&name.name, &name.version])
+    client: &tokio_postgres::Client,
+    build: &BuildName,
+) -> Result<Vec<StreamId>, Error> {
+    let rows = client
+        .query(OPEN_STREAMS, &[&build.projection, &build.build])
         .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect()
+    // What is in the table was a stream once, so none is left out here.
+    Ok(rows.iter().filter_map(|row| stream(row, 0).ok()).collect())
 }
 
 /// Parks an event: with the error that it failed with, or behind another of its stream.
 pub(crate) async fn park(
-    transaction: &Transaction<'_>,
-    name: ProjectionName,
+    client: &tokio_postgres::Client,
+    build: &BuildName,
     event: &RecordedEvent,
     error: Option<&str>,
-) -> Result<(), tokio_postgres::Error> {
-    let (category, id) = (event.stream.category(), event.stream.id());
+) -> Result<(), Error> {
     let (position, attempts) = (event.position.number(), i32::from(error.is_some()));
-    transaction
+    client
         .execute(
             PARK,
             &[
-                &name.name,
-                &name.version,
+                &build.projection,
+                &build.build,
                 &position,
-                &category,
-                &id,
+                &event.stream.category(),
+                &event.stream.id(),
                 &error,
                 &attempts,
             ],
@@ -202,21 +209,50 @@ pub(crate) async fn park(
     Ok(())
 }
 
+/// Keeps the runner of the stream's partition from writing until the transaction ends.
+async fn lock(
+    model: &ModelTransaction,
+    build: &BuildName,
+    stream: &StreamId,
+) -> Result<Terms, DeadLetterError> {
+    let gone = || DeadLetterError::NoBuild {
+        build: build.clone(),
+    };
+    let (projection, number) = (&build.projection, build.build);
+    let size: i16 = model
+        .query_opt(SIZE, &[projection, &number])
+        .await?
+        .ok_or_else(gone)?
+        .try_get(0)?;
+    let partition = Member::of_stream(stream, u16::try_from(size).unwrap_or(1));
+    let partition = i16::try_from(partition).unwrap_or(i16::MAX);
+    let row = model
+        .query_opt(LOCK, &[projection, &number, &partition])
+        .await?
+        .ok_or_else(gone)?;
+    Ok(Terms {
+        state: BuildState::of(row.try_get(0)?),
+        effects_done: row.try_get(1)?,
+        checkpoint: checkpoint(&row, 2)?,
+        events_per_second: None,
+    })
+}
+
 async fn resolve(
-    client: &impl GenericClient,
-    name: ProjectionName,
+    client: &tokio_postgres::Client,
+    build: &BuildName,
     position: i64,
     resolution: &str,
     by: &Actor,
     reason: Option<&str>,
     attempts: i32,
-) -> Result<u64, tokio_postgres::Error> {
+) -> Result<u64, Error> {
     client
         .execute(
             RESOLVE,
             &[
-                &name.name,
-                &name.version,
+                &build.projection,
+                &build.build,
                 &position,
                 &resolution,
                 &by.name(),
@@ -225,6 +261,12 @@ async fn resolve(
             ],
         )
         .await
+}
+
+fn stream(row: &Row, first: usize) -> Result<StreamId, DeadLetterError> {
+    let category: String = row.try_get(first)?;
+    let id: String = row.try_get(first.saturating_add(1))?;
+    Ok(StreamId::new(category, id)?)
 }
 
 /// Why nothing became of a letter.
@@ -236,39 +278,45 @@ pub enum DeadLetterError {
     Pool(#[source] deadpool_postgres::PoolError),
     /// The database failed.
     #[error("the read model's database failed")]
-    Database(#[from] tokio_postgres::Error),
-    /// The transaction did not commit.
-    #[error("the transaction failed")]
+    Database(#[from] Error),
+    /// The transaction did not commit, or it is not known whether it did.
+    #[error("the transaction failed; list the dead letters to see what has become of them")]
     Commit(#[from] CommitError),
     /// The event cannot be read.
-    #[error("the parked event cannot be read")]
+    #[error("the event cannot be read")]
     Read(#[from] ReadError),
-    /// The store does not have it any more: it is not the one that the model was filled from.
-    #[error("the store has no event at position {position}, which is parked; is it another store?")]
+    /// A letter names no stream.
+    #[error("a dead letter names no stream")]
+    Stream(#[from] InvalidStreamId),
+    /// The event is not in the store any more.
+    #[error("position {position} is not in the store any more; was it restored?")]
     Gone {
-        /// Where it should be.
+        /// Where it stood.
         position: Position,
     },
-    /// A letter names no stream.
-    #[error("a parked event names no stream")]
-    Stream(#[from] InvalidStreamId),
-    /// It could not be taken in this time either.
-    #[error("the event at position {position} fails again, and stays parked")]
+    /// There is no such build.
+    #[error("there is no {build}")]
+    NoBuild {
+        /// Its name.
+        build: BuildName,
+    },
+    /// It fails again; those before it are in the model.
+    #[error("position {position} fails again; mend the projector, or skip it with a reason")]
     StillFails {
-        /// The event.
+        /// Where it stands.
         position: Position,
-        /// Why.
+        /// Why it failed.
         source: ProjectorError,
     },
-    /// There is no such letter.
-    #[error("projection {name} has no parked event at position {position}; list what is parked")]
+    /// It is no open letter.
+    #[error("position {position} is not parked by {build}")]
     NotParked {
-        /// The projection.
-        name: ProjectionName,
-        /// What was asked for.
+        /// The build.
+        build: BuildName,
+        /// The position that was given.
         position: Position,
     },
-    /// A reason has to be given.
-    #[error("an event is passed over for a reason only; give one")]
+    /// Nobody could later tell why.
+    #[error("to skip an event takes a reason")]
     NoReason,
 }

@@ -1,28 +1,35 @@
-//! A runner's checkpoint as others see it.
+//! How far a projection has come, as others in the process see it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use folio_core::{Position, StoreId};
+use folio_core::Position;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::projector::ProjectionName;
-use folio_core::Checkpoint;
+use crate::name::ProjectionName;
 
-/// How a runner fares.
+/// How a projection fares in this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     /// It has not read its checkpoint yet.
     Starting,
     /// It works, or waits for events.
     Running,
-    /// Another runner of the same projection works, maybe in another process. This one takes over
-    /// when that one has ended, and tells meanwhile how far the model is.
+    /// Another process does the work. This one takes over when that one has ended, and tells
+    /// meanwhile how far the model is.
     Standby,
-    /// Its database or its store fails; it tries again.
+    /// Its database or its source fails; it tries again.
     Retrying {
         /// What failed.
         error: String,
+    },
+    /// Somebody has paused it.
+    Paused,
+    /// The live build is of another revision than this program, which can neither fill nor read it.
+    OtherRevision {
+        /// The live build's revision.
+        live: i32,
     },
     /// It has stopped.
     Stopped {
@@ -31,54 +38,120 @@ pub enum Status {
     },
 }
 
-/// A view of one runner. Clones see the same.
+/// A view of one projection. Clones see the same.
 #[derive(Debug, Clone)]
 pub struct Progress {
     name: ProjectionName,
-    store_id: StoreId,
-    state: watch::Receiver<State>,
+    board: watch::Receiver<Board>,
+}
+
+/// What the runners of a projection tell.
+#[derive(Debug, Clone, Default)]
+struct Board {
+    live: Option<Live>,
+    partitions: BTreeMap<(i32, u16), Told>,
+    /// Of the projection as a whole, where that outweighs what its runners tell.
+    whole: Option<Status>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Live {
+    build: i32,
+    size: u16,
 }
 
 #[derive(Debug, Clone)]
-struct State {
+struct Told {
     position: Option<Position>,
     status: Status,
 }
 
-/// The runner's end.
-#[derive(Debug)]
-pub(crate) struct Report(watch::Sender<State>);
+/// The other end of a [`Progress`].
+#[derive(Debug, Clone)]
+pub(crate) struct Report(watch::Sender<Board>);
 
-pub(crate) fn channel(name: ProjectionName, store_id: StoreId) -> (Report, Progress) {
-    let (sender, state) = watch::channel(State {
-        position: None,
-        status: Status::Starting,
-    });
-    let progress = Progress {
-        name,
-        store_id,
-        state,
-    };
-    (Report(sender), progress)
+pub(crate) fn channel(name: ProjectionName) -> (Report, Progress) {
+    let (sender, board) = watch::channel(Board::default());
+    (Report(sender), Progress { name, board })
 }
 
 impl Report {
-    pub(crate) fn at(&self, checkpoint: Checkpoint) {
-        self.0.send_replace(State {
-            position: Some(checkpoint.position),
-            status: Status::Running,
+    /// Which build is live, of how many partitions.
+    pub(crate) fn live(&self, build: i32, size: u16) {
+        let live = Some(Live { build, size });
+        self.0.send_if_modified(|board| {
+            let changes = board.live != live;
+            board.live = live;
+            changes
         });
     }
 
-    pub(crate) fn standby(&self, position: Option<Position>) {
-        self.0.send_replace(State {
-            position,
-            status: Status::Standby,
+    pub(crate) fn whole(&self, status: Option<Status>) {
+        self.0.send_if_modified(|board| {
+            let changes = board.whole != status;
+            board.whole = status;
+            changes
         });
     }
 
-    pub(crate) fn status(&self, status: Status) {
-        self.0.send_modify(|state| state.status = status);
+    pub(crate) fn partition(&self, key: (i32, u16), position: Option<Position>, status: Status) {
+        self.0.send_modify(|board| {
+            board.partitions.insert(key, Told { position, status });
+        });
+    }
+
+    /// Another status at the position that was told last.
+    pub(crate) fn status(&self, key: (i32, u16), status: Status) {
+        self.0.send_modify(|board| {
+            let position = board.partitions.get(&key).and_then(|told| told.position);
+            board.partitions.insert(key, Told { position, status });
+        });
+    }
+
+    pub(crate) fn forget(&self, key: (i32, u16)) {
+        self.0.send_modify(|board| {
+            board.partitions.remove(&key);
+        });
+    }
+}
+
+impl Board {
+    fn of_live(&self) -> impl Iterator<Item = Option<&Told>> {
+        let live = self.live.unwrap_or(Live { build: 0, size: 0 });
+        (0..live.size).map(move |partition| self.partitions.get(&(live.build, partition)))
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.live?;
+        // All of them, or it is not known.
+        let positions: Option<Vec<Position>> = self.of_live().map(|told| told?.position).collect();
+        positions?.into_iter().min()
+    }
+
+    fn status(&self) -> Status {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
+        let told = self
+            .of_live()
+            .map(|told| told.map_or(Status::Starting, |told| told.status.clone()));
+        told.max_by_key(Status::severity)
+            .unwrap_or(Status::Starting)
+    }
+}
+
+impl Status {
+    /// Of several partitions, the worst is what the projection is said to be.
+    const fn severity(&self) -> u8 {
+        match self {
+            Self::Standby => 0,
+            Self::Running => 1,
+            Self::Starting => 2,
+            Self::Paused => 3,
+            Self::Retrying { .. } => 4,
+            Self::OtherRevision { .. } => 5,
+            Self::Stopped { .. } => 6,
+        }
     }
 }
 
@@ -89,36 +162,34 @@ impl Progress {
         self.name
     }
 
-    /// The store that it reads.
-    #[must_use]
-    pub const fn store_id(&self) -> StoreId {
-        self.store_id
-    }
-
-    /// The last position that is in the model, once the runner knows it.
+    /// The last position that is in the live model, once this process knows it: of all partitions,
+    /// the least.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.state.borrow().position
+        self.board.borrow().position()
     }
 
-    /// How the runner fares.
+    /// How it fares: of all partitions of the live build, the one that fares worst.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.state.borrow().status.clone()
+        self.board.borrow().status()
     }
 
-    /// Waits until `position` is in the model, so that a reader sees what it has written.
+    /// Waits until `position` is in the live model.
+    ///
+    /// Whoever reads the model afterwards may still meet an older one, if somebody goes back to
+    /// another build in between; [`Reader::read_at`](crate::Reader::read_at) does not.
     ///
     /// # Errors
     ///
-    /// [`NotReached`] when it is not there within `patience`, or the runner has stopped.
+    /// [`NotReached`] when it is not there within `patience`.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<(), NotReached> {
-        let mut state = self.state.clone();
-        let reached = state.wait_for(|state| state.position.is_some_and(|at| at >= position));
+        let mut board = self.board.clone();
+        let reached = board.wait_for(|board| board.position().is_some_and(|at| at >= position));
         let is_reached = matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)));
         if is_reached {
             Ok(())
@@ -134,7 +205,7 @@ impl Progress {
 
 /// A model that is not yet where a reader needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("projection {name} is at position {reached}, {wanted} was asked for")]
+#[error("projection {} is at position {reached}, {wanted} was asked for", name.name)]
 pub struct NotReached {
     /// The projection.
     pub name: ProjectionName,

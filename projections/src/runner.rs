@@ -1,105 +1,81 @@
-//! Feeds a projector from a store: first to catch up, then live.
+//! Fills one partition of a build: first to catch up, then live.
 
-use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use folio_core::store::{EventStore, ReadError};
-use folio_core::{BatchSize, Checkpoint, HistoryError, Position, RecordedEvent, error_chain};
-use folio_postgres::{CommitError, Pool, commit};
+use folio_core::filter::Member;
+use folio_core::store::ReadError;
+use folio_core::{Checkpoint, Filter, HistoryError, Position, RecordedEvent, error_chain};
+use folio_postgres::{CommitError, commit};
+use futures_util::future::join;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::checkpoint::{CheckpointError, advance, lock, read_checkpoint, read_or_start};
+use crate::build::BuildState;
 use crate::dead_letters::{park, parked_streams};
-use crate::lease::Lease;
-use crate::progress::{Progress, Report, Status, channel};
-use crate::projector::{Projector, ProjectorError};
+use crate::lease::{Elsewhere, Lease, Terms};
+use crate::name::PartitionName;
+use crate::progress::Status;
+use crate::projector::{ProjectorError, is_transient};
+use crate::settings::Poison;
+use crate::shared::Shared;
+use crate::source::{checkpoint_at, verify};
 
-/// How a runner reads and waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Most events in one transaction.
-    pub batch: BatchSize,
-    /// Longest wait before the store is asked again. Appends of this process wake the runner at
-    /// once; this bounds the delay for those of others.
-    pub poll: Duration,
-    /// First wait after a failure; it doubles with each further one, up to 32 times this.
-    pub backoff: Duration,
-    /// How long the lease on the projection lasts that is not renewed. After a crash, another runner
-    /// takes over when that is over.
-    pub lease: Duration,
-    /// What becomes of an event that cannot be taken in.
-    pub poison: Poison,
-}
+// Read for every batch of a build that is not live, and never by the live one.
+const LIVE_POSITION: &str = "SELECT min(c.position) FROM projections.builds b \
+     JOIN projections.checkpoints c USING (projection, build) \
+     WHERE b.projection = $1 AND b.state = 'live'";
 
-/// What becomes of an event that trying again does not help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Poison {
-    /// The runner stops in front of it: whoever reads the model sees by its position that it is old.
-    Stop,
-    /// It is parked, and with it whatever comes on its stream; the other streams go on. What the model
-    /// says of that stream is old then, and whoever reads it should look into the
-    /// [dead letters](crate::dead_letters()).
-    Park,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            batch: BatchSize::default(),
-            poll: Duration::from_millis(250),
-            backoff: Duration::from_millis(100),
-            lease: Duration::from_secs(3),
-            poison: Poison::Stop,
-        }
-    }
-}
-
-/// Runs one projector on one store, into one database.
-#[derive(Debug)]
-pub struct Runner<P, S> {
-    projector: P,
-    store: S,
-    models: Pool,
-    settings: Settings,
-    report: Report,
+/// Fills one partition, for as long as it holds its lease.
+pub(crate) struct Runner {
+    shared: Arc<Shared>,
+    name: PartitionName,
+    filter: Filter,
     // Kept beside the future that works with it, so that a runner that is stopped can give it back.
     // The std mutex: it is never held across an await.
     lease: Mutex<Option<Lease>>,
 }
 
-impl<P: Projector, S: EventStore> Runner<P, S> {
-    /// A runner that writes through `models`, and a view of its progress.
-    #[must_use]
-    pub fn new(projector: P, store: S, models: Pool, settings: Settings) -> (Self, Progress) {
-        let (report, progress) = channel(projector.name(), store.store_id());
-        let runner = Self {
-            projector,
-            store,
-            models,
-            settings,
-            report,
-            lease: Mutex::default(),
+/// How a runner ended that was not stopped.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Its partition is no more.
+    Gone,
+    /// Trying again does not help.
+    Failed,
+}
+
+/// What was read, and the checkpoint behind it.
+struct Batch {
+    events: Vec<RecordedEvent>,
+    to: Checkpoint,
+    /// Whether there is most likely more behind it.
+    is_full: bool,
+}
+
+impl Runner {
+    pub(crate) fn new(shared: Arc<Shared>, name: PartitionName) -> Self {
+        let filter = shared.projector.wants().filter();
+        let filter = if name.member.of() > 1 {
+            filter.for_member(name.member)
+        } else {
+            filter
         };
-        (runner, progress)
+        Self {
+            shared,
+            name,
+            filter,
+            lease: Mutex::default(),
+        }
     }
 
-    /// Runs the projection, or stands by while another runner does.
-    ///
-    /// Ends when `stop` is true or its sender is gone, or with an error that trying again does not
-    /// mend.
-    ///
-    /// # Errors
-    ///
-    /// [`RunnerError`]: an event that cannot be read or projected, or a checkpoint of another
-    /// store. Connection losses and deadlocks are retried.
+    /// Fills the partition, or stands by while another runner does, until `stop` is true or its
+    /// sender is gone.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: a batch is in the model with its checkpoint or not at all.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunnerError> {
-        let name = self.projector.name();
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) -> Ended {
         let result = tokio::select! {
             result = self.follow() => result,
             _ = stop.wait_for(|stop| *stop) => Ok(()),
@@ -107,72 +83,311 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
         self.give_back().await;
         let error = result.as_ref().err().map(|error| error_chain(error));
         match &error {
-            Some(error) => tracing::error!(projection = %name, error, "projection stopped"),
-            None => tracing::debug!(projection = %name, "projection stopped"),
+            Some(error) => {
+                tracing::error!(partition = %self.name, error, "projection stopped");
+            }
+            None => tracing::debug!(partition = %self.name, "projection stopped"),
         }
-        self.report.status(Status::Stopped { error });
-        result
+        self.tell(Status::Stopped { error });
+        result.map_or(Ended::Failed, |()| Ended::Gone)
     }
 
+    /// Fills the partition up to `position` under a lease that somebody else has taken for it.
+    pub(crate) async fn fill_to(
+        &self,
+        lease: Lease,
+        terms: &Terms,
+        position: Position,
+    ) -> Result<Checkpoint, RunnerError> {
+        self.hold(Some(lease));
+        let mut at = self.start(terms).await?;
+        while at.position < position {
+            let batch = self.read(at, Some(position)).await?;
+            if batch.to.position == at.position {
+                return Err(RunnerError::Read(ReadError::Failed(
+                    "the source ends before the position that was asked for".into(),
+                )));
+            }
+            at = self.project(terms, at, &batch).await?;
+        }
+        Ok(at)
+    }
+
+    /// Ends when there is no such partition any more.
     async fn follow(&self) -> Result<(), RunnerError> {
         let mut failures = 0_u32;
         loop {
             match self.follow_until_failure(&mut failures).await {
+                // Called by the epoch: what has become of the build is to be read anew.
+                Err(RunnerError::Deposed { .. }) => {}
                 Err(error) if error.is_transient() => {
-                    let wait = self.settings.backoff * 2_u32.saturating_pow(failures.min(5));
+                    let wait = self.shared.settings.backoff * 2_u32.saturating_pow(failures.min(5));
                     failures = failures.saturating_add(1);
                     let error = error_chain(&error);
-                    tracing::warn!(projection = %self.projector.name(), error, ?wait, "projection waits to try again");
-                    self.report.status(Status::Retrying { error });
+                    tracing::warn!(partition = %self.name, error, ?wait, "projection waits to try again");
+                    self.tell(Status::Retrying { error });
                     tokio::time::sleep(wait).await;
                 }
                 Err(error) => return Err(error),
-                Ok(never) => match never {},
+                Ok(()) => return Ok(()),
             }
         }
     }
 
     /// `failures` goes back to 0 with every read that works.
-    async fn follow_until_failure(&self, failures: &mut u32) -> Result<Infallible, RunnerError> {
-        let mut appended = self.store.appended();
-        self.lead(failures).await?;
+    async fn follow_until_failure(&self, failures: &mut u32) -> Result<(), RunnerError> {
+        let mut appended = self.shared.source.appended();
+        let Some(terms) = self.lead(failures).await? else {
+            return Ok(());
+        };
+        let mut at = self.start(&terms).await?;
         loop {
-            self.follow_until_reconnected(&mut appended, failures)
+            at = self
+                .follow_until_reconnected(at, &terms, &mut appended, failures)
                 .await?;
+            verify(at, &*self.shared.source).await?;
         }
     }
 
     /// Waits until this runner may write, and tells meanwhile how far the one that may has come.
-    async fn lead(&self, failures: &mut u32) -> Result<(), RunnerError> {
-        let name = self.projector.name();
+    /// None when there is nothing to write any more.
+    async fn lead(&self, failures: &mut u32) -> Result<Option<Terms>, RunnerError> {
+        let settings = self.shared.settings;
         loop {
-            let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
-            if let Some(mut lease) = self.held()
-                && lease
-                    .renew(&***client)
-                    .await
-                    .map_err(CheckpointError::from)?
-            {
+            let mut client = self.shared.models.get().await.map_err(RunnerError::Pool)?;
+            // After a failure. It waits for a transaction of ours whose end was not seen, and does
+            // nothing to a lease that is another's by now.
+            if let Some(lease) = self.held() {
+                lease.release(&client).await?;
+                self.hold(None);
+            }
+            if let Some((lease, terms)) = Lease::take(&client, &self.name, settings.lease).await? {
+                client.finished();
                 self.hold(Some(lease));
-                client.finished();
-                return Ok(());
+                tracing::debug!(partition = %self.name, "partition taken over");
+                return Ok(Some(terms));
             }
-            let taken = Lease::take(&***client, name, self.settings.lease).await;
-            self.hold(taken.map_err(CheckpointError::from)?);
-            if self.held().is_some() {
-                client.finished();
-                tracing::debug!(projection = %name, "projection taken over");
-                return Ok(());
-            }
-            let checkpoint = read_checkpoint(&***client, name).await;
-            let checkpoint = checkpoint.map_err(CheckpointError::from)?;
+            let elsewhere = Lease::look(&client, &self.name).await?;
             client.finished();
             drop(client);
             *failures = 0;
-            self.report
-                .standby(checkpoint.map(|checkpoint| checkpoint.position));
-            tokio::time::sleep(self.settings.poll.min(self.settings.lease / 3)).await;
+            let (position, status) = match elsewhere {
+                Elsewhere::Gone => return Ok(None),
+                Elsewhere::Held(position) => (position, Status::Standby),
+                Elsewhere::Paused(position) => (position, Status::Paused),
+            };
+            let (report, key) = (&self.shared.report, self.key());
+            report.partition(key, Some(position), status);
+            tokio::time::sleep(settings.poll.min(settings.lease / 3)).await;
         }
+    }
+
+    /// Where to go on. Makes sure that the source still has the history that the model was filled
+    /// from.
+    async fn start(&self, terms: &Terms) -> Result<Checkpoint, RunnerError> {
+        let at = match terms.checkpoint {
+            Some(at) => at,
+            None => Checkpoint::start(self.shared.source.identify().await?),
+        };
+        verify(at, &*self.shared.source).await?;
+        Ok(at)
+    }
+
+    /// Ends when the source was read over a connection that was opened meanwhile. Behind that may be
+    /// a server that was restored or promoted, so the checkpoint has to be compared again.
+    async fn follow_until_reconnected(
+        &self,
+        mut at: Checkpoint,
+        terms: &Terms,
+        appended: &mut watch::Receiver<Position>,
+        failures: &mut u32,
+    ) -> Result<Checkpoint, RunnerError> {
+        let opened = self.shared.source.connections_opened();
+        self.tell_at(at);
+        let mut ahead = None;
+        loop {
+            self.renew().await?;
+            let limit = self.limit(terms).await?;
+            // Before the read: an append that comes after it must still wake us.
+            appended.mark_unchanged();
+            let batch = match ahead.take() {
+                Some(batch) => batch,
+                None => self.read(at, limit).await?,
+            };
+            *failures = 0;
+            if self.shared.source.connections_opened() != opened {
+                return Ok(at);
+            }
+            if batch.to.position == at.position {
+                self.wait(appended).await;
+                continue;
+            }
+            if batch.is_full {
+                // Behind: the next batch is on its way while this one is written.
+                let (written, next) =
+                    join(self.project(terms, at, &batch), self.read(batch.to, limit)).await;
+                at = written?;
+                // What was not read now is read in its turn.
+                ahead = next.ok().filter(|next| next.to.position > at.position);
+            } else {
+                at = self.project(terms, at, &batch).await?;
+            }
+            self.tell_at(at);
+            self.pace(terms, batch.events.len()).await?;
+        }
+    }
+
+    /// A build that is not live comes no further than the live one: what is beyond that still has its
+    /// effects to come, and they are the live build's.
+    async fn limit(&self, terms: &Terms) -> Result<Option<Position>, RunnerError> {
+        if terms.state == BuildState::Live {
+            return Ok(None);
+        }
+        let mut client = self.shared.models.get().await.map_err(RunnerError::Pool)?;
+        let statement = client.prepare_cached(LIVE_POSITION).await?;
+        let row = client
+            .query_one(&statement, &[&self.name.build.projection])
+            .await?;
+        client.finished();
+        let position: Option<i64> = row.try_get(0)?;
+        Ok(Some(Position::START.plus(position.unwrap_or(0))))
+    }
+
+    /// The next events after `at`, up to `limit`.
+    async fn read(&self, at: Checkpoint, limit: Option<Position>) -> Result<Batch, RunnerError> {
+        let nothing = |to| Batch {
+            events: Vec::new(),
+            to,
+            is_full: false,
+        };
+        if limit.is_some_and(|limit| limit <= at.position) {
+            return Ok(nothing(at));
+        }
+        let source = &*self.shared.source;
+        let size = self.shared.settings.batch;
+        let mut page = source.read(&self.filter, at.position, size).await?;
+        let is_full = page.through.events_since(at.position) >= size.events();
+        let through = limit.map_or(page.through, |limit| page.through.min(limit));
+        if through == at.position {
+            return Ok(nothing(at));
+        }
+        page.events.retain(|event| event.position <= through);
+        // Of the last event, whether it is wanted or not.
+        let to = match page.events.last() {
+            Some(last) if last.position == through => Some(at.after(last)),
+            _ => checkpoint_at(at, through, source).await?,
+        };
+        let Some(to) = to else {
+            return Err(RunnerError::History(HistoryError::WentBack {
+                checkpoint: at,
+                head: source.head().await?,
+            }));
+        };
+        let wanted = self.shared.projector.wants();
+        page.events.retain(|event| wanted.admits(event));
+        Ok(Batch {
+            events: page.events,
+            to,
+            is_full,
+        })
+    }
+
+    /// Writes one batch. Where the projector fails for good, its events are tried one by one, and the
+    /// one that fails is parked.
+    async fn project(
+        &self,
+        terms: &Terms,
+        mut at: Checkpoint,
+        batch: &Batch,
+    ) -> Result<Checkpoint, RunnerError> {
+        match self.write(terms, at, &batch.events, batch.to, None).await {
+            Err(RunnerError::Projector(error))
+                if self.shared.settings.poison == Poison::Park && !error.is_transient() => {}
+            written => return written.map(|()| batch.to),
+        }
+        for event in &batch.events {
+            let (alone, to) = (std::slice::from_ref(event), at.after(event));
+            match self.write(terms, at, alone, to, None).await {
+                Err(RunnerError::Projector(error)) if !error.is_transient() => {
+                    let error = error_chain(&error);
+                    tracing::error!(partition = %self.name, stream = %event.stream, position = %event.position, error, "event parked");
+                    metrics::counter!("folio_projection_parked_total", "projection" => self.shared.name().name)
+                        .increment(1);
+                    self.write(terms, at, alone, to, Some(&error)).await?;
+                }
+                written => written?,
+            }
+            at = to;
+        }
+        if at.position < batch.to.position {
+            self.write(terms, at, &[], batch.to, None).await?;
+        }
+        Ok(batch.to)
+    }
+
+    /// Writes events, or parks them with `failed`: the model and the checkpoint, in one transaction.
+    async fn write(
+        &self,
+        terms: &Terms,
+        from: Checkpoint,
+        events: &[RecordedEvent],
+        to: Checkpoint,
+        failed: Option<&str>,
+    ) -> Result<(), RunnerError> {
+        let Some(lease) = self.held() else {
+            return Err(RunnerError::Deposed {
+                partition: self.name.clone(),
+            });
+        };
+        let (mut model, is_parking) = self.shared.begin_batch(&lease, from, to).await?;
+        let parked = if is_parking {
+            parked_streams(&model, &self.name.build).await?
+        } else {
+            Vec::new()
+        };
+        let waits = |event: &RecordedEvent| failed.is_some() || parked.contains(&event.stream);
+        if events.iter().any(waits) {
+            let (waiting, free): (Vec<_>, Vec<_>) =
+                events.iter().cloned().partition(|event| waits(event));
+            for event in &waiting {
+                park(&model, &self.name.build, event, failed).await?;
+            }
+            if !free.is_empty() {
+                self.shared.handle(terms, &free, &mut model).await?;
+            }
+        } else if !events.is_empty() {
+            self.shared.handle(terms, events, &mut model).await?;
+        }
+        commit(model.transaction).await.map_err(refused)?;
+        metrics::counter!("folio_projection_events_total", "projection" => self.shared.name().name)
+            .increment(u64::try_from(events.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Timed out or woken or (the source is gone) neither: the next read decides.
+    async fn wait(&self, appended: &mut watch::Receiver<Position>) {
+        let settings = self.shared.settings;
+        let wait = settings.poll.min(settings.lease / 3);
+        if let Ok(Err(_)) = tokio::time::timeout(wait, appended.changed()).await {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Keeps to the rate that a build is filled at, whose share each partition has.
+    async fn pace(&self, terms: &Terms, events: usize) -> Result<(), RunnerError> {
+        let (BuildState::Building, Some(rate)) = (terms.state, terms.events_per_second) else {
+            return Ok(());
+        };
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let share = u32::from(self.name.member.of());
+        let mut left = Duration::from_secs(1) * events.saturating_mul(share) / rate.max(1);
+        while !left.is_zero() {
+            let step = left.min(self.shared.settings.lease / 3);
+            tokio::time::sleep(step).await;
+            self.renew().await?;
+            left = left.saturating_sub(step);
+        }
+        Ok(())
     }
 
     /// Renews the lease when it is due, whatever else there is to do.
@@ -180,17 +395,16 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
         let Some(mut lease) = self.held().filter(Lease::is_due) else {
             return Ok(());
         };
-        let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
-        let is_ours = lease
-            .renew(&***client)
-            .await
-            .map_err(CheckpointError::from)?;
+        let mut client = self.shared.models.get().await.map_err(RunnerError::Pool)?;
+        let is_ours = lease.renew(&client).await?;
         client.finished();
         if is_ours {
             self.hold(Some(lease));
             Ok(())
         } else {
-            Err(self.deposed().into())
+            Err(RunnerError::Deposed {
+                partition: self.name.clone(),
+            })
         }
     }
 
@@ -198,169 +412,77 @@ impl<P: Projector, S: EventStore> Runner<P, S> {
     async fn give_back(&self) {
         let Some(lease) = self.held() else { return };
         self.hold(None);
-        if let Ok(mut client) = self.models.get().await
-            && lease.release(&***client).await.is_ok()
+        if let Ok(mut client) = self.shared.models.get().await
+            && lease.release(&client).await.is_ok()
         {
             client.finished();
         }
     }
 
     fn held(&self) -> Option<Lease> {
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lease
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn hold(&self, lease: Option<Lease>) {
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
     }
 
-    fn deposed(&self) -> CheckpointError {
-        self.hold(None);
-        let name = self.projector.name();
-        CheckpointError::Deposed { name }
+    fn key(&self) -> (i32, u16) {
+        (self.name.build.build, self.name.member.number())
     }
 
-    /// Ends when the store was read over a connection that was opened meanwhile. Behind that may be
-    /// a server that was restored or promoted, so the checkpoint has to be compared again.
-    async fn follow_until_reconnected(
-        &self,
-        appended: &mut watch::Receiver<Position>,
-        failures: &mut u32,
-    ) -> Result<(), RunnerError> {
-        let opened = self.store.connections_opened();
-        let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
-        let mut checkpoint = read_or_start(&***client, self.projector.name(), &self.store).await?;
-        client.finished();
-        drop(client);
-        self.report.at(checkpoint);
-        loop {
-            self.renew().await?;
-            // Before the read: an append that comes after it must still wake us.
-            appended.mark_unchanged();
-            let events = self
-                .store
-                .read_all(checkpoint.position, self.settings.batch)
-                .await?;
-            *failures = 0;
-            if self.store.connections_opened() != opened {
-                return Ok(());
-            }
-            if events.is_empty() {
-                // Timed out or woken or (the store is gone) neither: the next read decides.
-                let wait = self.settings.poll.min(self.settings.lease / 3);
-                if let Ok(Err(_)) = tokio::time::timeout(wait, appended.changed()).await {
-                    tokio::time::sleep(wait).await;
-                }
-            } else {
-                checkpoint = self.project(checkpoint, &events).await?;
-                self.report.at(checkpoint);
-            }
-        }
+    fn tell(&self, status: Status) {
+        self.shared.report.status(self.key(), status);
     }
 
-    /// Writes one batch. Where the projector fails for good, its events are tried one by one, and the
-    /// one that fails is parked.
-    async fn project(
-        &self,
-        mut checkpoint: Checkpoint,
-        events: &[RecordedEvent],
-    ) -> Result<Checkpoint, RunnerError> {
-        match self.write(checkpoint, events, None).await {
-            Err(RunnerError::Projector(error))
-                if self.settings.poison == Poison::Park && !is_transient_in(&error) => {}
-            written => return written,
-        }
-        for event in events {
-            let alone = std::slice::from_ref(event);
-            checkpoint = match self.write(checkpoint, alone, None).await {
-                Err(RunnerError::Projector(error)) if !is_transient_in(&error) => {
-                    let error = error_chain(&error);
-                    let (name, position) = (self.projector.name(), event.position);
-                    tracing::error!(projection = %name, stream = %event.stream, %position, error, "event parked");
-                    metrics::counter!("folio_projection_parked_total", "projection" => name.name)
-                        .increment(1);
-                    self.write(checkpoint, alone, Some(&error)).await?
-                }
-                written => written?,
-            };
-        }
-        Ok(checkpoint)
-    }
-
-    /// Writes events, or parks them with `failed`: the model and the checkpoint, in one transaction.
-    async fn write(
-        &self,
-        checkpoint: Checkpoint,
-        events: &[RecordedEvent],
-        failed: Option<&str>,
-    ) -> Result<Checkpoint, RunnerError> {
-        let Some(last) = events.last() else {
-            return Ok(checkpoint);
-        };
-        let name = self.projector.name();
-        let mut client = self.models.get().await.map_err(RunnerError::Pool)?;
-        let transaction = client.transaction().await.map_err(CheckpointError::from)?;
-        let lease = self.held().ok_or_else(|| self.deposed())?;
-        if !lease
-            .hold(&transaction)
-            .await
-            .map_err(CheckpointError::from)?
-        {
-            return Err(self.deposed().into());
-        }
-        lock(&transaction, name, checkpoint).await?;
-        let parked = parked_streams(&transaction, name).await;
-        let parked = parked.map_err(CheckpointError::from)?;
-        let waits = |event: &&RecordedEvent| {
-            failed.is_some()
-                || (!parked.is_empty() && {
-                    let (category, id) = (event.stream.category(), event.stream.id());
-                    parked.contains(&(category.to_owned(), id.to_owned()))
-                })
-        };
-        if events.iter().any(|event| waits(&event)) {
-            for event in events.iter().filter(waits) {
-                let parked = park(&transaction, name, event, failed).await;
-                parked.map_err(CheckpointError::from)?;
-            }
-            let rest: Vec<_> = events
-                .iter()
-                .filter(|event| !waits(event))
-                .cloned()
-                .collect();
-            if !rest.is_empty() {
-                self.projector.handle(&rest, &transaction).await?;
-            }
-        } else {
-            self.projector.handle(events, &transaction).await?;
-        }
-        let checkpoint = checkpoint.after(last);
-        advance(&transaction, name, checkpoint).await?;
-        commit(transaction).await?;
-        client.finished();
-        metrics::counter!("folio_projection_events_total", "projection" => name.name)
-            .increment(u64::try_from(events.len()).unwrap_or(u64::MAX));
-        Ok(checkpoint)
+    fn tell_at(&self, at: Checkpoint) {
+        let (report, key) = (&self.shared.report, self.key());
+        report.partition(key, Some(at.position), Status::Running);
     }
 }
 
-/// Why a runner stopped.
+/// What is refused at the commit is what was written, as if it had been refused before.
+fn refused(error: CommitError) -> RunnerError {
+    if let CommitError::RolledBack(source) = error {
+        return ProjectorError::Database(source).into();
+    }
+    RunnerError::Commit(error)
+}
+
+/// The partitions of a build of this size.
+pub(crate) fn members(of: u16) -> impl Iterator<Item = Member> {
+    (0..of).filter_map(move |number| Member::new(number, of).ok())
+}
+
+/// Why a partition is not filled.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunnerError {
     /// No connection to the model's database.
     #[error("no connection to the read model's database")]
     Pool(#[source] deadpool_postgres::PoolError),
-    /// The store cannot be read.
+    /// The model's database failed.
+    #[error("the read model's database failed")]
+    Database(#[from] tokio_postgres::Error),
+    /// The source cannot be read.
     #[error("the projection's source cannot be read")]
     Read(#[from] ReadError),
-    /// The checkpoint cannot be used.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    /// The source is not, or not any more, the one that the model was filled from.
+    #[error("the projection cannot go on; point it to the right store or rebuild it")]
+    History(#[from] HistoryError),
     /// The projector failed.
     #[error("the projector failed")]
     Projector(#[from] ProjectorError),
-    /// The transaction did not commit, or it is not known whether it did. Reading the checkpoint
-    /// again tells.
+    /// Another runner has taken the partition over, or somebody has changed its build.
+    #[error("another runner has taken over {partition}")]
+    Deposed {
+        /// The partition.
+        partition: PartitionName,
+    },
+    /// It is not known whether the transaction was committed. Reading the checkpoint again tells.
     #[error("the projection's transaction failed")]
     Commit(#[from] CommitError),
 }
@@ -369,38 +491,13 @@ impl RunnerError {
     /// Whether trying again may help.
     fn is_transient(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Commit(_) => true,
-            Self::Read(error) => !matches!(error, ReadError::Corrupt { .. }),
-            Self::Checkpoint(error) => match error {
-                CheckpointError::Database(error) => is_transient(error),
-                CheckpointError::Moved { .. } | CheckpointError::Deposed { .. } => true,
-                CheckpointError::History {
-                    source: HistoryError::Read(error),
-                    ..
-                } => !matches!(error, ReadError::Corrupt { .. }),
-                CheckpointError::History { .. } | CheckpointError::Vanished { .. } => false,
-            },
-            Self::Projector(error) => is_transient_in(error),
+            Self::Pool(_) | Self::Commit(_) | Self::Deposed { .. } => true,
+            Self::Database(error) => is_transient(error),
+            Self::Read(error) | Self::History(HistoryError::Read(error)) => {
+                !matches!(error, ReadError::Corrupt { .. })
+            }
+            Self::History(_) => false,
+            Self::Projector(error) => error.is_transient(),
         }
-    }
-}
-
-fn is_transient_in(error: &ProjectorError) -> bool {
-    match error {
-        ProjectorError::Database(error) => is_transient(error),
-        ProjectorError::Decode(_) | ProjectorError::Contradiction(_) => false,
-    }
-}
-
-/// A lost connection, a server that shuts down or starts up, a deadlock, a full server.
-fn is_transient(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        None => {
-            error.is_closed()
-                || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>())
-        }
-        Some(code) => ["08", "40", "53", "57"]
-            .iter()
-            .any(|class| code.code().starts_with(class)),
     }
 }

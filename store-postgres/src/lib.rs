@@ -84,4 +84,4 @@ pub use provision::{ProvisionError, provision};
 pub use replay::Replay;
 pub use store::{OpenError, PostgresStore};
 pub use subscription::{Subscription, SubscriptionError, SubscriptionSettings};
-pub use transaction::{CommitError, commit, release};
+pub use transaction::{CommitError, Transaction, commit};

@@ -1,9 +1,10 @@
 //! The audit finds what somebody with all rights has changed behind the ledger's back.
 
 use folio_postgres::{Database, PostgresStore, Role};
+use folio_projections::Reader;
 use folio_tests::api::Api;
 use folio_tests::postgres;
-use ledger_example::read_model::BalancesQueries;
+use ledger_example::read_model::{BalancesProjector, BalancesQueries};
 use ledger_example::{AccountsDatabases, AuditError, AuditReport};
 
 #[tokio::test]
@@ -12,27 +13,27 @@ async fn a_changed_balance_is_found_and_named() {
     assert_eq!(audit(&databases).await.unwrap().differences, []);
     let cases = [
         (
-            "UPDATE balances.accounts SET credits_posted = credits_posted + 0.01 WHERE account_id = '2'",
+            "UPDATE balances_1.accounts SET credits_posted = credits_posted + 0.01 WHERE account_id = '2'",
             "balance",
         ),
         (
-            "UPDATE balances.accounts SET status = 'closed' WHERE account_id = '2'",
+            "UPDATE balances_1.accounts SET status = 'closed' WHERE account_id = '2'",
             "status",
         ),
         (
-            "UPDATE balances.accounts SET version = version + 1 WHERE account_id = '2'",
+            "UPDATE balances_1.accounts SET version = version + 1 WHERE account_id = '2'",
             "version",
         ),
         (
-            "DELETE FROM balances.accounts WHERE account_id = '2'",
+            "DELETE FROM balances_1.accounts WHERE account_id = '2'",
             "account",
         ),
         (
-            "UPDATE balances.statement_lines SET balance = balance + 0.01 WHERE account_id = '2'",
+            "UPDATE balances_1.statement_lines SET balance = balance + 0.01 WHERE account_id = '2'",
             "statement",
         ),
         (
-            "DELETE FROM balances.statement_lines WHERE account_id = '2'",
+            "DELETE FROM balances_1.statement_lines WHERE account_id = '2'",
             "statement",
         ),
     ];
@@ -122,7 +123,7 @@ async fn audit_after(
     let tables: &[&str] = if database.name() == databases.events.name() {
         &["store.events"]
     } else {
-        &["balances.accounts", "balances.statement_lines"]
+        &["balances_1.accounts", "balances_1.statement_lines"]
     };
     for table in tables {
         let kept = table.replace('.', "_");
@@ -161,5 +162,6 @@ async fn audit_after(
 async fn audit(databases: &AccountsDatabases) -> Result<AuditReport, AuditError> {
     let store = std::sync::Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
     let readers = databases.models.pool(Role::Reader, 1).unwrap();
-    ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {}).await
+    let reader = Reader::new(readers, BalancesProjector::NAME);
+    ledger_example::audit(&store, &BalancesQueries::new(reader), |_, _| {}).await
 }

@@ -20,7 +20,7 @@ use crate::http::input::{
 };
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{ModelParams, time_text};
-use crate::read_model::AccountRow;
+use crate::read_model::{AccountRow, Freshness};
 
 /// A request to open an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -77,6 +77,10 @@ pub struct AccountBody {
     /// When its last event was recorded, in UTC. Not told in answer to a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<String>,
+    /// True where an event of the account could not be taken in by the read model, and what came
+    /// after it is missing here. Left out otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    parked: bool,
 }
 
 /// How far below zero an account may go.
@@ -192,12 +196,17 @@ pub(crate) async fn list(
         Some(cursor) => cursor::decode(LIST, cursor)?,
         None => String::new(),
     };
-    ledger.wait_for(params.min_position.as_deref()).await?;
-    let rows = ledger.queries.accounts(&after, i64::from(limit)).await?;
-    let last = rows.last().map(|row| row.account_id.to_string());
+    let model = ledger.model(params.min_position.as_deref()).await?;
+    let rows = model.accounts(&after, i64::from(limit)).await?;
+    model.close().await?;
+    let last = rows.last().map(|(row, _)| row.account_id.to_string());
+    let accounts = rows.iter().map(|(row, freshness)| AccountBody {
+        parked: *freshness == Freshness::Parked,
+        ..AccountBody::of_row(row)
+    });
     Ok(Json(AccountsPage {
         next_cursor: cursor::next(LIST, rows.len(), limit, last),
-        accounts: rows.iter().map(AccountBody::of_row).collect(),
+        accounts: accounts.collect(),
     }))
 }
 
@@ -215,8 +224,11 @@ pub(crate) async fn one(
     AccountPath(id): AccountPath,
     Params(params): Params<ModelParams>,
 ) -> Result<Json<AccountBody>, Problem> {
-    let row = ledger.account(&id, params.min_position.as_deref()).await?;
-    Ok(Json(AccountBody::of_row(&row)))
+    let model = ledger.model(params.min_position.as_deref()).await?;
+    let account = model.account(&id).await?;
+    model.close().await?;
+    let account = account.ok_or_else(Problem::account_not_found)?;
+    Ok(Json(AccountBody::of_row(&account)))
 }
 
 /// Carries out a command, and answers with the account right after it.
@@ -244,6 +256,7 @@ impl AccountBody {
             version,
             opened_at: None,
             updated_at: None,
+            parked: false,
         }
     }
 
@@ -258,6 +271,7 @@ impl AccountBody {
             version: row.version.number(),
             opened_at: Some(time_text(row.opened_at)),
             updated_at: Some(time_text(row.updated_at)),
+            parked: false,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod layer;
 pub mod position;
 pub mod postings;
 pub mod problem;
+pub mod projections;
 pub mod reads;
 pub mod router;
 pub mod statement;

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use folio_core::store::AppendError;
 use folio_core::{CorrelationId, MoneyError, error_chain};
-use folio_projections::NotReached;
+use folio_projections::ReadModelError;
 use folio_runtime::ExecuteError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -268,21 +268,42 @@ impl From<folio_core::ReadError> for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
-        match &error {
-            QueryError::Pool(_) | QueryError::Database(_) => unavailable(&error),
+        match error {
+            QueryError::Model(error) => error.into(),
+            QueryError::Database(_) => unavailable(&error),
+            QueryError::Parked { .. } => Self::passing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "account_parked",
+                "The read model does not know this account's last events",
+                "one of them could not be taken in; an operator has to look into it",
+            ),
             QueryError::Corrupt(_) => Self::internal(&error),
         }
     }
 }
 
-impl From<NotReached> for Problem {
-    fn from(error: NotReached) -> Self {
-        Self::passing(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "position_not_reached",
-            "The read model is not there yet",
-            error.to_string(),
-        )
+impl From<ReadModelError> for Problem {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else goes wrong, now or in future, is our fault and stays inside"
+    )]
+    fn from(error: ReadModelError) -> Self {
+        match &error {
+            ReadModelError::Pool(_) | ReadModelError::Database(_) => unavailable(&error),
+            ReadModelError::NotReached(_) => Self::passing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "position_not_reached",
+                "The read model is not there yet",
+                error.to_string(),
+            ),
+            ReadModelError::OtherRevision { .. } => Self::passing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "model_being_rebuilt",
+                "The read model is of another revision",
+                error.to_string(),
+            ),
+            _ => Self::internal(&error),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use folio_core::{EventStore, Position, Timestamp};
+use folio_core::{EventStore, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +17,7 @@ use crate::account::{Account, AccountId};
 use crate::http::input::{AccountPath, Params, available_text};
 use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::read_model::AccountRow;
+use crate::read_model::{AccountRow, Balances};
 
 /// Longest wait for a position that the model does not have yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -80,9 +80,12 @@ pub(crate) async fn balance(
 ) -> Result<Response, Problem> {
     match (params.at_version, params.at_time, &params.min_position) {
         (None, None, min_position) => {
-            let row = ledger.account(&id, min_position.as_deref()).await?;
-            let position = ledger.progress.position().unwrap_or(Position::START);
-            let mut response = Json(BalanceBody::of_row(&row)).into_response();
+            let model = ledger.model(min_position.as_deref()).await?;
+            let account = model.account(&id).await?;
+            let position = model.position();
+            model.close().await?;
+            let account = account.ok_or_else(Problem::account_not_found)?;
+            let mut response = Json(BalanceBody::of_row(&account)).into_response();
             PositionToken::of(ledger.store().store_id(), position).put(response.headers_mut());
             Ok(response)
         }
@@ -142,30 +145,17 @@ async fn at_time(
 }
 
 impl Ledger {
-    /// Waits until the model has every position of the token that it is fed by.
-    pub(crate) async fn wait_for(&self, token: Option<&str>) -> Result<(), Problem> {
-        let Some(token) = token else {
-            return Ok(());
+    /// The model as of one moment, once it has every position of the token that it is fed by.
+    pub(crate) async fn model(&self, token: Option<&str>) -> Result<Balances, Problem> {
+        let position = match token {
+            // Positions in other stores are of no concern to this model.
+            Some(token) => PositionToken::parse(token)?.position_in(self.store().store_id()),
+            None => None,
         };
-        // Positions in other stores are of no concern to this model.
-        let position = PositionToken::parse(token)?.position_in(self.store().store_id());
-        if let Some(position) = position {
-            self.progress.wait_for(position, PATIENCE).await?;
-        }
-        Ok(())
-    }
-
-    /// An account of the model, once it has the token's position.
-    pub(crate) async fn account(
-        &self,
-        id: &AccountId,
-        token: Option<&str>,
-    ) -> Result<AccountRow, Problem> {
-        self.wait_for(token).await?;
-        self.queries
-            .account(id)
-            .await?
-            .ok_or_else(Problem::account_not_found)
+        Ok(match position {
+            Some(position) => self.queries.at(position, PATIENCE).await?,
+            None => self.queries.now().await?,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 use crate::Ledger;
 use crate::http::layer::around;
 use crate::http::problem::Problem;
-use crate::http::{accounts, bulk, events, health, postings, reads, statement};
+use crate::http::{accounts, bulk, events, health, postings, projections, reads, statement};
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -88,6 +88,7 @@ fn documented() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(reads::balance))
         .routes(routes!(statement::statement))
         .routes(routes!(events::events))
+        .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -81,11 +81,13 @@ pub(crate) async fn statement(
     let list = format!("statement/{id}");
     let limit = cursor::limit(params.limit)?;
     let after = cursor::version(&list, params.cursor.as_deref())?;
-    let account = ledger.account(&id, params.min_position.as_deref()).await?;
-    let lines = ledger
-        .queries
-        .statement(&account, after, i64::from(limit))
-        .await?;
+    let model = ledger.model(params.min_position.as_deref()).await?;
+    let Some(account) = model.account(&id).await? else {
+        model.close().await?;
+        return Err(Problem::account_not_found());
+    };
+    let lines = model.statement(&account, after, i64::from(limit)).await?;
+    model.close().await?;
     let last = lines.last().map(|line| line.version.to_string());
     Ok(Json(StatementPage {
         account_id: id.to_string(),

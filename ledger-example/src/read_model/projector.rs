@@ -1,24 +1,20 @@
 //! Fills the read model: a few set-based statements a batch, whatever its size.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use chrono::NaiveDate;
-use deadpool_postgres::Transaction;
 use folio_core::{Aggregate, Money, RecordedEvent};
-use folio_projections::{ProjectionName, Projector, ProjectorError};
+use folio_projections::{
+    Fold, ModelTransaction, ProjectionName, Projector, ProjectorError, Rows, Wanted,
+};
 use rust_decimal::Decimal;
 
 use crate::account::{Account, AccountEvent, AccountId, Overdraft, Posting, Side};
 use crate::read_model::QueryError;
-use crate::read_model::rows::AccountRow;
+use crate::read_model::rows::{AccountRow, StatementLine};
 
-const LOAD: &str = "SELECT * FROM balances.accounts WHERE account_id = ANY($1)";
-const SAVE_ACCOUNTS: &str = include_str!("sql/save_accounts.sql");
-const SAVE_LINES: &str = include_str!("sql/save_lines.sql");
-const RESET: &str = "DELETE FROM balances.statement_lines; DELETE FROM balances.accounts";
+const LOAD: &str = "SELECT * FROM accounts WHERE account_id = ANY($1)";
 
-/// Projects accounts into `balances.accounts` and `balances.statement_lines`.
+/// Projects accounts into the tables `accounts` and `statement_lines`.
 ///
 /// It adds up on its own and shares no arithmetic with the [`Account`] aggregate beyond
 /// [`Money`], so that an audit which compares the two compares two computations.
@@ -26,11 +22,8 @@ const RESET: &str = "DELETE FROM balances.statement_lines; DELETE FROM balances.
 pub struct BalancesProjector;
 
 impl BalancesProjector {
-    /// Its name and version.
-    pub const NAME: ProjectionName = ProjectionName {
-        name: "balances",
-        version: 1,
-    };
+    /// Its name and revision.
+    pub const NAME: ProjectionName = ProjectionName::new("balances", 1);
 }
 
 #[async_trait]
@@ -39,196 +32,225 @@ impl Projector for BalancesProjector {
         Self::NAME
     }
 
+    fn wants(&self) -> Wanted {
+        Wanted::category(Account::CATEGORY)
+    }
+
+    fn tables(&self) -> &str {
+        include_str!("sql/tables.sql")
+    }
+
     async fn handle(
         &self,
         events: &[RecordedEvent],
-        transaction: &Transaction<'_>,
+        model: &mut ModelTransaction,
     ) -> Result<(), ProjectorError> {
-        let events: Vec<&RecordedEvent> = events
-            .iter()
-            .filter(|event| event.stream.category() == Account::CATEGORY)
-            .collect();
-        let mut batch = Batch {
-            accounts: load(&events, transaction).await?,
-            lines: Lines::default(),
-        };
-        for event in &events {
-            batch.apply(event)?;
+        let mut rows = load(events, model).await?;
+        for event in events {
+            rows.fold(event)?;
         }
-        batch.lines.save(transaction).await?;
-        save_accounts(batch.accounts.values(), transaction).await
-    }
-
-    async fn reset(&self, transaction: &Transaction<'_>) -> Result<(), ProjectorError> {
-        Ok(transaction.batch_execute(RESET).await?)
+        let changed: Vec<&AccountChange> = rows.changed().map(|(_, change)| change).collect();
+        save_lines(&changed, model).await?;
+        save_accounts(&changed, model).await
     }
 }
 
-/// The accounts that a batch touches, and the statement lines that it adds.
-struct Batch {
-    accounts: BTreeMap<String, AccountRow>,
-    lines: Lines,
+/// An account, and the statement lines that a batch adds to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountChange {
+    /// The account as it is after them.
+    pub account: AccountRow,
+    /// The new lines, in order.
+    pub lines: Vec<StatementLine>,
 }
 
-impl Batch {
-    fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), ProjectorError> {
-        for event in recorded.decode()? {
-            self.apply_event(recorded, event)?;
-        }
-        Ok(())
-    }
+impl Fold for BalancesProjector {
+    type Row = AccountChange;
 
-    fn apply_event(
-        &mut self,
+    fn fold(
+        row: Option<AccountChange>,
         recorded: &RecordedEvent,
-        event: AccountEvent,
-    ) -> Result<(), ProjectorError> {
-        let id = recorded.stream.id();
-        let account = match (&event, self.accounts.get_mut(id)) {
-            (
-                AccountEvent::AccountOpened {
-                    currency,
-                    overdraft,
-                },
-                None,
-            ) => {
-                let account_id: AccountId = id
-                    .parse()
-                    .map_err(|error| contradiction(recorded, &error))?;
-                let zero = Money::zero(*currency);
-                let row = AccountRow {
-                    account_id,
-                    currency: *currency,
-                    status: "open".to_owned(),
-                    overdraft: *overdraft,
-                    credits_posted: zero,
-                    debits_posted: zero,
-                    balance: zero,
-                    version: folio_core::Version::NONE,
-                    position: recorded.position,
-                    opened_at: recorded.recorded_at,
-                    updated_at: recorded.recorded_at,
-                };
-                self.accounts.entry(id.to_owned()).or_insert(row)
-            }
-            (_, Some(account)) => account,
-            (_, None) => return Err(contradiction(recorded, &"the account is not in the model")),
-        };
+    ) -> Result<Option<AccountChange>, ProjectorError> {
         // Versions count without gaps. One too many or too few is a lost or doubled event.
-        if recorded.version != account.version.plus(1) {
-            let held = format!("the model is at version {}", account.version);
+        if let Some(row) = &row
+            && recorded.version != row.account.version.plus(1)
+        {
+            let held = format!("the model is at version {}", row.account.version);
             return Err(contradiction(recorded, &held));
         }
-        account.version = recorded.version;
-        account.position = recorded.position;
-        account.updated_at = recorded.recorded_at;
-        let (side, posting) = match event {
-            AccountEvent::AccountOpened { .. } => return Ok(()),
-            AccountEvent::AccountClosed => {
-                "closed".clone_into(&mut account.status);
-                return Ok(());
-            }
-            AccountEvent::AccountCredited(posting) => (Side::Credit, posting),
-            AccountEvent::AccountDebited(posting) => (Side::Debit, posting),
-        };
-        let total = match side {
-            Side::Credit => &mut account.credits_posted,
-            Side::Debit => &mut account.debits_posted,
-        };
-        let sum = |error| contradiction(recorded, &error);
-        *total = total.checked_add(posting.amount.money()).map_err(sum)?;
-        account.balance = account
-            .credits_posted
-            .checked_sub(account.debits_posted)
-            .map_err(sum)?;
-        self.lines.push(recorded, side, posting, account.balance);
-        Ok(())
+        let mut row = row;
+        for event in recorded.decode()? {
+            row = Some(apply(row, recorded, event)?);
+        }
+        if let Some(row) = &mut row {
+            row.account.version = recorded.version;
+            row.account.position = recorded.position;
+            row.account.updated_at = recorded.recorded_at;
+        }
+        Ok(row)
     }
 }
 
-/// New statement lines, by column.
-#[derive(Default)]
-struct Lines {
-    account_ids: Vec<String>,
-    versions: Vec<i64>,
-    positions: Vec<i64>,
-    recorded_at: Vec<i64>,
-    effective_dates: Vec<Option<NaiveDate>>,
-    sides: Vec<&'static str>,
-    amounts: Vec<Decimal>,
-    balances: Vec<Decimal>,
-    contras: Vec<String>,
-    references: Vec<Option<String>>,
-    descriptions: Vec<Option<String>>,
+fn apply(
+    row: Option<AccountChange>,
+    recorded: &RecordedEvent,
+    event: AccountEvent,
+) -> Result<AccountChange, ProjectorError> {
+    let (mut row, side, posting) = match (event, row) {
+        (
+            AccountEvent::AccountOpened {
+                currency,
+                overdraft,
+            },
+            None,
+        ) => return opened(recorded, Money::zero(currency), overdraft),
+        (_, None) => return Err(contradiction(recorded, &"the account is not in the model")),
+        (AccountEvent::AccountOpened { .. }, Some(_)) => {
+            return Err(contradiction(
+                recorded,
+                &"the account is in the model already",
+            ));
+        }
+        (AccountEvent::AccountClosed, Some(mut row)) => {
+            "closed".clone_into(&mut row.account.status);
+            return Ok(row);
+        }
+        (AccountEvent::AccountCredited(posting), Some(row)) => (row, Side::Credit, posting),
+        (AccountEvent::AccountDebited(posting), Some(row)) => (row, Side::Debit, posting),
+    };
+    let account = &mut row.account;
+    let total = match side {
+        Side::Credit => &mut account.credits_posted,
+        Side::Debit => &mut account.debits_posted,
+    };
+    let sum = |error| contradiction(recorded, &error);
+    *total = total.checked_add(posting.amount.money()).map_err(sum)?;
+    account.balance = account
+        .credits_posted
+        .checked_sub(account.debits_posted)
+        .map_err(sum)?;
+    let line = line(recorded, side, posting, account.balance);
+    row.lines.push(line);
+    Ok(row)
 }
 
-impl Lines {
-    fn push(&mut self, recorded: &RecordedEvent, side: Side, posting: Posting, balance: Money) {
-        self.account_ids.push(recorded.stream.id().to_owned());
-        self.versions.push(recorded.version.number());
-        self.positions.push(recorded.position.number());
-        self.recorded_at.push(recorded.recorded_at.micros());
-        self.effective_dates.push(posting.effective_date);
-        self.sides.push(side.as_str());
-        self.amounts.push(posting.amount.money().amount());
-        self.balances.push(balance.amount());
-        self.contras.push(posting.contra.to_string());
-        self.references.push(posting.reference.map(String::from));
-        self.descriptions
-            .push(posting.description.map(String::from));
-    }
+fn opened(
+    recorded: &RecordedEvent,
+    zero: Money,
+    overdraft: Overdraft,
+) -> Result<AccountChange, ProjectorError> {
+    let account_id: AccountId = recorded
+        .stream
+        .id()
+        .parse()
+        .map_err(|error| contradiction(recorded, &error))?;
+    let account = AccountRow {
+        account_id,
+        currency: zero.currency(),
+        status: "open".to_owned(),
+        overdraft,
+        credits_posted: zero,
+        debits_posted: zero,
+        balance: zero,
+        version: recorded.version,
+        position: recorded.position,
+        opened_at: recorded.recorded_at,
+        updated_at: recorded.recorded_at,
+    };
+    Ok(AccountChange {
+        account,
+        lines: Vec::new(),
+    })
+}
 
-    async fn save(&self, transaction: &Transaction<'_>) -> Result<(), ProjectorError> {
-        let statement = transaction.prepare_cached(SAVE_LINES).await?;
-        transaction
-            .execute(
-                &statement,
-                &[
-                    &self.account_ids,
-                    &self.versions,
-                    &self.positions,
-                    &self.recorded_at,
-                    &self.effective_dates,
-                    &self.sides,
-                    &self.amounts,
-                    &self.balances,
-                    &self.contras,
-                    &self.references,
-                    &self.descriptions,
-                ],
-            )
-            .await?;
-        Ok(())
+fn line(recorded: &RecordedEvent, side: Side, posting: Posting, balance: Money) -> StatementLine {
+    StatementLine {
+        version: recorded.version,
+        position: recorded.position,
+        recorded_at: recorded.recorded_at,
+        effective_date: posting.effective_date,
+        side,
+        amount: posting.amount,
+        balance,
+        contra: posting.contra.to_string(),
+        reference: posting.reference.map(String::from),
+        description: posting.description.map(String::from),
     }
 }
 
 async fn load(
-    events: &[&RecordedEvent],
-    transaction: &Transaction<'_>,
-) -> Result<BTreeMap<String, AccountRow>, ProjectorError> {
-    let mut ids: Vec<&str> = events.iter().map(|event| event.stream.id()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let statement = transaction.prepare_cached(LOAD).await?;
-    let rows = transaction.query(&statement, &[&ids]).await?;
-    rows.iter()
-        .map(|row| {
-            let row = AccountRow::read(row).map_err(|error| match error {
-                QueryError::Database(error) => ProjectorError::Database(error),
-                other @ (QueryError::Pool(_) | QueryError::Corrupt(_)) => {
-                    ProjectorError::Contradiction(other.to_string())
-                }
-            })?;
-            Ok((row.account_id.as_str().to_owned(), row))
-        })
-        .collect()
+    events: &[RecordedEvent],
+    model: &ModelTransaction,
+) -> Result<Rows<BalancesProjector>, ProjectorError> {
+    let ids = Rows::<BalancesProjector>::keys(events);
+    let statement = model.prepare_cached(LOAD).await?;
+    let rows = model.query(&statement, &[&ids]).await?;
+    let rows = rows.iter().map(|row| {
+        let account = AccountRow::read(row).map_err(|error| match error {
+            QueryError::Database(error) => ProjectorError::Database(error),
+            other @ (QueryError::Model(_) | QueryError::Parked { .. } | QueryError::Corrupt(_)) => {
+                ProjectorError::Contradiction(other.to_string())
+            }
+        })?;
+        let id = account.account_id.as_str().to_owned();
+        let lines = Vec::new();
+        Ok((id, AccountChange { account, lines }))
+    });
+    Ok(Rows::loaded(
+        rows.collect::<Result<Vec<_>, ProjectorError>>()?,
+    ))
+}
+
+/// A line that is there already is a doubled event: the primary key refuses it, loudly, and the batch
+/// with it.
+async fn save_lines(
+    changed: &[&AccountChange],
+    model: &ModelTransaction,
+) -> Result<(), ProjectorError> {
+    let mut lines = Vec::new();
+    for change in changed {
+        let id = change.account.account_id.as_str();
+        lines.extend(change.lines.iter().map(|line| (id, line)));
+    }
+    let ids: Vec<&str> = lines.iter().map(|(id, _)| *id).collect();
+    let versions: Vec<i64> = lines.iter().map(|(_, l)| l.version.number()).collect();
+    let positions: Vec<i64> = lines.iter().map(|(_, l)| l.position.number()).collect();
+    let recorded: Vec<i64> = lines.iter().map(|(_, l)| l.recorded_at.micros()).collect();
+    let effective: Vec<Option<NaiveDate>> = lines.iter().map(|(_, l)| l.effective_date).collect();
+    let sides: Vec<&str> = lines.iter().map(|(_, l)| l.side.as_str()).collect();
+    let amounts: Vec<Decimal> = lines
+        .iter()
+        .map(|(_, l)| l.amount.money().amount())
+        .collect();
+    let balances: Vec<Decimal> = lines.iter().map(|(_, l)| l.balance.amount()).collect();
+    let contras: Vec<&str> = lines.iter().map(|(_, l)| l.contra.as_str()).collect();
+    let references: Vec<Option<&str>> = lines.iter().map(|(_, l)| l.reference.as_deref()).collect();
+    let texts: Vec<Option<&str>> = lines
+        .iter()
+        .map(|(_, l)| l.description.as_deref())
+        .collect();
+    model
+        .insert("statement_lines")
+        .key("account_id", &ids)
+        .key("version", &versions)
+        .set("position", &positions)
+        .set("recorded_at", &recorded)
+        .set("effective_date", &effective)
+        .set("side", &sides)
+        .set("amount", &amounts)
+        .set("balance", &balances)
+        .set("contra", &contras)
+        .set("reference", &references)
+        .set("description", &texts)
+        .execute()
+        .await
 }
 
 async fn save_accounts(
-    accounts: impl Iterator<Item = &AccountRow>,
-    transaction: &Transaction<'_>,
+    changed: &[&AccountChange],
+    model: &ModelTransaction,
 ) -> Result<(), ProjectorError> {
-    let accounts: Vec<&AccountRow> = accounts.collect();
+    let accounts: Vec<&AccountRow> = changed.iter().map(|change| &change.account).collect();
     let ids: Vec<&str> = accounts.iter().map(|a| a.account_id.as_str()).collect();
     let currencies: Vec<&str> = accounts.iter().map(|a| a.currency.code()).collect();
     let statuses: Vec<&str> = accounts.iter().map(|a| a.status.as_str()).collect();
@@ -246,26 +268,21 @@ async fn save_accounts(
     let positions: Vec<i64> = accounts.iter().map(|a| a.position.number()).collect();
     let opened: Vec<i64> = accounts.iter().map(|a| a.opened_at.micros()).collect();
     let updated: Vec<i64> = accounts.iter().map(|a| a.updated_at.micros()).collect();
-    let statement = transaction.prepare_cached(SAVE_ACCOUNTS).await?;
-    transaction
-        .execute(
-            &statement,
-            &[
-                &ids,
-                &currencies,
-                &statuses,
-                &overdrafts,
-                &limits,
-                &credits,
-                &debits,
-                &versions,
-                &positions,
-                &opened,
-                &updated,
-            ],
-        )
-        .await?;
-    Ok(())
+    model
+        .upsert("accounts")
+        .key("account_id", &ids)
+        .set_once("currency", &currencies)
+        .set("status", &statuses)
+        .set_once("overdraft", &overdrafts)
+        .set_once("overdraft_limit", &limits)
+        .set("credits_posted", &credits)
+        .set("debits_posted", &debits)
+        .set("version", &versions)
+        .set("position", &positions)
+        .set_once("opened_at", &opened)
+        .set("updated_at", &updated)
+        .execute()
+        .await
 }
 
 fn contradiction(recorded: &RecordedEvent, what: &dyn std::fmt::Display) -> ProjectorError {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use deadpool_postgres::Transaction;
 use folio_core::store::{Append, EventStore, StreamWrite};
 use folio_core::{
     BatchSize, ExpectedVersion, Fingerprint, NewEvent, Position, RecordedEvent, StreamId,
 };
 use folio_postgres::{Database, PostgresStore, Replay, Role, migrate, provision};
-use folio_projections::{ProjectionName, Projector, ProjectorError, Runner, Settings};
+use folio_projections::{
+    ModelTransaction, Projection, ProjectionName, Projector, ProjectorError, Settings, StoreSource,
+};
 use folio_runtime::Executor;
 use tokio::sync::watch;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -112,43 +113,39 @@ struct Count;
 #[async_trait]
 impl Projector for Count {
     fn name(&self) -> ProjectionName {
-        ProjectionName {
-            name: "count",
-            version: 1,
-        }
+        ProjectionName::new("count", 1)
+    }
+
+    fn tables(&self) -> &str {
+        "CREATE TABLE seen (id int PRIMARY KEY, position bigint)"
     }
 
     async fn handle(
         &self,
         events: &[RecordedEvent],
-        transaction: &Transaction<'_>,
+        model: &mut ModelTransaction,
     ) -> Result<(), ProjectorError> {
         let last = events.last().map_or(0, |event| event.position.number());
-        let upsert = transaction.prepare_cached(UPSERT).await?;
-        transaction.execute(&upsert, &[&last]).await?;
-        Ok(())
-    }
-
-    async fn reset(&self, _: &Transaction<'_>) -> Result<(), ProjectorError> {
+        let upsert = model.prepare_cached(UPSERT).await?;
+        model.execute(&upsert, &[&last]).await?;
         Ok(())
     }
 }
 
-const UPSERT: &str = "INSERT INTO public.seen VALUES (1, $1) \
+const UPSERT: &str = "INSERT INTO seen VALUES (1, $1) \
      ON CONFLICT (id) DO UPDATE SET position = excluded.position";
 
 /// From an acknowledged append to its row in a projection, 200 times a second.
 pub(crate) async fn w6(server: &tokio_postgres::Config, report: &mut Report) {
     let bench = Bench::new(server).await;
     let models = models(server).await;
-    let (runner, progress) = Runner::new(
-        Count,
-        Arc::clone(&bench.store),
-        models.pool(Role::Projector, 2).unwrap(),
-        Settings::default(),
-    );
+    let source = StoreSource::new(Arc::clone(&bench.store));
+    let projection = Projection::open(Count, source, &models, Settings::default())
+        .await
+        .unwrap();
+    let progress = projection.progress().clone();
     let (stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(runner.run(stopped));
+    let running = tokio::spawn(async move { projection.run(stopped).await });
     let mut projected = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     for _ in 0..1_000 {
@@ -166,7 +163,7 @@ pub(crate) async fn w6(server: &tokio_postgres::Config, report: &mut Report) {
         projected.push(u32::try_from(acknowledged.elapsed().as_micros()).unwrap());
     }
     stop.send_replace(true);
-    running.await.unwrap().unwrap();
+    running.await.unwrap();
     let upserted = notified(&bench.database, &models).await;
     let measured = |mut calls_us: Vec<u32>| {
         calls_us.sort_unstable();

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::{PATIENCE, follower, positions, shared_store, superuser, until, until_somebody_waits};
 use crate::faults::{request, store_database};
-use crate::projections::{Models, Positions, Running, one_to};
+use crate::projections::kit::{Models, Positions, Running, one_to};
 
 /// Readers of a store that orders by transaction ids would wait for both of these writers to end.
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn g6_an_idle_writer_in_another_database_holds_nothing_up() {
     let mut subscription = follower(&database, Duration::from_millis(20)).await;
     let models = Models::new().await;
     let reader = PostgresStore::open(&database, 2).await.unwrap();
-    let running = Running::start(Positions::default(), reader, models.pool());
+    let running = Running::start(Positions::default(), reader, &models).await;
     for round in 1..=10 {
         store.append(request("a", 3)).await.unwrap();
         let last = round * 3;

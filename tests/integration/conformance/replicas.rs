@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use folio_core::store::EventStore;
 use folio_core::{
-    AppendError, BatchSize, Checkpoint, Filter, HistoryError, Position, RecordedEvent, error_chain,
+    AppendError, BatchSize, Checkpoint, Filter, HistoryError, Position, RecordedEvent,
 };
 use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::{
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::beside::Beside;
 use super::{PATIENCE, follow, follower, positions, superuser, until};
 use crate::faults::{events_by_command, read_all, request, store_database};
-use crate::projections::{Models, Positions, Running, SETTINGS, one_to};
+use crate::projections::kit::{Models, Positions, Running, SETTINGS, one_to};
 
 const WRITERS: usize = 4;
 const APPENDS: usize = 150;
@@ -53,7 +53,7 @@ async fn g16_a_replica_never_contradicts_the_primary() {
     let mut subscription = follower(&there, POLL).await;
     let followed = tokio::spawn(async move { positions(&mut subscription, last).await });
     let (models, reader) = (Models::new().await, PostgresStore::open(&there, 2).await);
-    let running = Running::start(Positions::default(), reader.unwrap(), models.pool());
+    let running = Running::start(Positions::default(), reader.unwrap(), &models).await;
     let replicated = page_through(&there, &primary, last).await;
     writers.join_all().await;
 
@@ -218,7 +218,7 @@ async fn g16_readers_that_wait_find_out_that_the_server_was_exchanged() {
         lease: 3 * hour,
         ..SETTINGS
     };
-    let running = Running::start_with(Positions::default(), open().await, models.pool(), settings);
+    let running = Running::start_with(Positions::default(), open().await, &models, settings).await;
     running.reaches(15).await;
 
     let client = superuser(&cluster.connection_config(), "postgres").await;
@@ -240,9 +240,11 @@ async fn g16_readers_that_wait_find_out_that_the_server_was_exchanged() {
             "{error:?}"
         );
     }
-    let stopped = tokio::time::timeout(PATIENCE, running.task).await;
-    let error = stopped.expect("it is woken").unwrap().unwrap_err();
-    assert!(error_chain(&error).contains("the store was forked: at position 15"));
+    let error = running.fails().await;
+    assert!(
+        error.contains("the store was forked: at position 15"),
+        "{error}"
+    );
     assert_eq!(models.positions().await, one_to(15));
     cluster.remove().await.unwrap();
 }
@@ -254,7 +256,7 @@ async fn last(store: &PostgresStore) -> RecordedEvent {
 /// Brings a model up to `position`.
 async fn run(database: &Database, models: &Models, position: i64) {
     let store = PostgresStore::open(database, 2).await.unwrap();
-    let running = Running::start(Positions::default(), store, models.pool());
+    let running = Running::start(Positions::default(), store, models).await;
     running.reaches(position).await;
     running.stop().await;
 }
@@ -262,8 +264,10 @@ async fn run(database: &Database, models: &Models, position: i64) {
 /// Why a runner stops.
 async fn stopped(database: &Database, models: &Models) -> String {
     let store = PostgresStore::open(database, 2).await.unwrap();
-    let running = Running::start(Positions::default(), store, models.pool());
-    error_chain(&running.task.await.unwrap().unwrap_err())
+    let running = Running::start(Positions::default(), store, models).await;
+    let error = running.fails().await;
+    running.stop().await;
+    error
 }
 
 /// Why a subscription does not go on.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use folio_core::store::{Append, AppendError, AppendStatus, EventStore};
-use folio_core::{Checkpoint, EventHash, Fingerprint, HistoryError, Position, error_chain};
+use folio_core::{Checkpoint, EventHash, Fingerprint, HistoryError, Position};
 use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::migrate::store_migrations;
 use folio_postgres::{Database, PostgresStore, Role, SubscriptionError, migrate, provision};
@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use super::beside::Programs;
 use super::{follow, positions, shared_store, superuser};
 use crate::faults::{read_all, request};
-use crate::projections::{Models, Positions, Running, one_to};
+use crate::projections::kit::{Models, Positions, Running, one_to};
 
 const POLL: Duration = Duration::from_millis(20);
 /// Where the dump was taken.
@@ -30,7 +30,7 @@ impl Readers {
     async fn at(database: &Database, position: i64) -> Self {
         let open = async || PostgresStore::open(database, 2).await.unwrap();
         let models = Models::new().await;
-        let running = Running::start(Positions::default(), open().await, models.pool());
+        let running = Running::start(Positions::default(), open().await, &models).await;
         running.reaches(position).await;
         running.stop().await;
         assert_eq!(models.positions().await, one_to(position));
@@ -50,7 +50,7 @@ impl Readers {
         let mut subscription = follow(open().await, self.checkpoint, POLL);
         let rest: Vec<i64> = (self.at + 1..=head).collect();
         assert_eq!(positions(&mut subscription, head).await, rest);
-        let running = Running::start(Positions::default(), open().await, self.models.pool());
+        let running = Running::start(Positions::default(), open().await, &self.models).await;
         running.reaches(head).await;
         running.stop().await;
         assert_eq!(self.models.positions().await, one_to(head));
@@ -59,9 +59,10 @@ impl Readers {
     /// Both are refused in `database`; answers what the subscriber was told.
     async fn are_refused(&self, database: &Database, because: &str) -> HistoryError {
         let open = async || PostgresStore::open(database, 2).await.unwrap();
-        let running = Running::start(Positions::default(), open().await, self.models.pool());
-        let error = running.task.await.unwrap().unwrap_err();
-        assert!(error_chain(&error).contains(because), "{error:?}");
+        let running = Running::start(Positions::default(), open().await, &self.models).await;
+        let error = running.fails().await;
+        assert!(error.contains(because), "{error}");
+        running.stop().await;
         assert_eq!(self.models.positions().await, one_to(self.at));
         let error = follow(open().await, self.checkpoint, POLL).next().await;
         let SubscriptionError::History(error) = error.unwrap_err() else {

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deadpool_postgres::Transaction;
 use folio_core::store::{AppendError, EventStore, ReadError};
 use folio_core::{BatchSize, Filter, InMemoryStore, Position, RecordedEvent, StreamId, Version};
-use folio_postgres::{CommitError, Database, PostgresStore, Replay, Role, commit};
-use folio_projections::{ProjectionName, Projector, ProjectorError, Runner, Settings};
+use folio_postgres::{CommitError, Database, PostgresStore, Replay, Role, Transaction, commit};
+use folio_projections::{ModelTransaction, ProjectionName, Projector, ProjectorError};
 use folio_tests::postgres;
-use tokio::sync::watch;
 
-use super::{PATIENCE, request};
+use super::request;
+use crate::projections::kit::{Models, Running};
 
 /// What is done in a transaction before an error that nobody looks at.
 const WRITE: &str = "INSERT INTO public.written VALUES (1)";
@@ -23,9 +22,14 @@ async fn an_error_that_was_swallowed_does_not_pass_for_a_commit() {
     let database = written().await;
     let pool = database.pool(Role::Projector, 1).unwrap();
 
-    let mut client = pool.get().await.unwrap();
-    let transaction = client.transaction().await.unwrap();
-    transaction.batch_execute(WRITE).await.unwrap();
+    let begin = async || {
+        let transaction = Transaction::begin(pool.get().await.unwrap(), "")
+            .await
+            .unwrap();
+        transaction.batch_execute(WRITE).await.unwrap();
+        transaction
+    };
+    let transaction = begin().await;
     assert!(transaction.batch_execute(FAIL).await.is_err());
     let committed = commit(transaction).await;
     assert!(
@@ -35,16 +39,14 @@ async fn an_error_that_was_swallowed_does_not_pass_for_a_commit() {
     assert_eq!(count(&database).await, 0);
 
     // The control: the server calls it success, and nothing is there.
-    let transaction = client.transaction().await.unwrap();
-    transaction.batch_execute(WRITE).await.unwrap();
+    let transaction = begin().await;
     assert!(transaction.batch_execute(FAIL).await.is_err());
-    #[expect(clippy::disallowed_methods, reason = "this is what it is about")]
-    transaction.commit().await.unwrap();
+    transaction.batch_execute("COMMIT").await.unwrap();
+    drop(transaction);
     assert_eq!(count(&database).await, 0);
 
     // An error that COMMIT itself comes upon.
-    let transaction = client.transaction().await.unwrap();
-    transaction.batch_execute(WRITE).await.unwrap();
+    let transaction = begin().await;
     transaction.batch_execute(WRITE).await.unwrap();
     let committed = commit(transaction).await;
     assert!(
@@ -53,9 +55,7 @@ async fn an_error_that_was_swallowed_does_not_pass_for_a_commit() {
     );
     assert_eq!(count(&database).await, 0);
 
-    let transaction = client.transaction().await.unwrap();
-    transaction.batch_execute(WRITE).await.unwrap();
-    commit(transaction).await.unwrap();
+    commit(begin().await).await.unwrap();
     assert_eq!(count(&database).await, 1);
 }
 
@@ -64,8 +64,9 @@ async fn an_error_that_was_swallowed_does_not_pass_for_a_commit() {
 async fn a_transaction_whose_session_was_ended_is_no_commit() {
     let database = written().await;
     let pool = database.pool(Role::Projector, 1).unwrap();
-    let mut client = pool.get().await.unwrap();
-    let transaction = client.transaction().await.unwrap();
+    let transaction = Transaction::begin(pool.get().await.unwrap(), "")
+        .await
+        .unwrap();
     transaction.batch_execute(WRITE).await.unwrap();
     postgres::end_all_sessions(&database).await;
     assert!(commit(transaction).await.is_err());
@@ -75,16 +76,15 @@ async fn a_transaction_whose_session_was_ended_is_no_commit() {
 /// A projector that ignores an error of the database moves no checkpoint.
 #[tokio::test]
 async fn a_projector_that_swallows_an_error_is_stopped() {
-    let database = written().await;
-    let store = Arc::new(InMemoryStore::default());
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
     store.append(request("projected", 1)).await.unwrap();
-    let pool = database.pool(Role::Projector, 1).unwrap();
-    let (runner, progress) = Runner::new(Swallowing, store, pool, Settings::default());
-    let (_stop, stopped) = watch::channel(false);
-    let ended = tokio::time::timeout(PATIENCE, runner.run(stopped)).await;
-    assert!(ended.expect("it stops").is_err());
-    assert_eq!(progress.position(), Some(Position::START));
-    assert_eq!(count(&database).await, 0);
+    let running = Running::start(Swallowing, store, &models).await;
+    let error = running.fails().await;
+    assert!(error.contains("transaction is aborted"), "{error}");
+    assert_eq!(running.progress.position(), Some(Position::START));
+    let written = "SELECT count(*) FROM swallowing_1.written";
+    assert_eq!(models.ask(written).await, [0]);
+    running.stop().await;
 }
 
 struct Swallowing;
@@ -92,23 +92,22 @@ struct Swallowing;
 #[async_trait]
 impl Projector for Swallowing {
     fn name(&self) -> ProjectionName {
-        ProjectionName {
-            name: "swallowing",
-            version: 1,
-        }
+        ProjectionName::new("swallowing", 1)
+    }
+
+    fn tables(&self) -> &str {
+        "CREATE TABLE written (number bigint)"
     }
 
     async fn handle(
         &self,
         _: &[RecordedEvent],
-        transaction: &Transaction<'_>,
+        model: &mut ModelTransaction,
     ) -> Result<(), ProjectorError> {
-        transaction.batch_execute(WRITE).await?;
-        let _ = transaction.batch_execute(FAIL).await;
-        Ok(())
-    }
-
-    async fn reset(&self, _: &Transaction<'_>) -> Result<(), ProjectorError> {
+        model
+            .batch_execute("INSERT INTO written VALUES (1)")
+            .await?;
+        let _ = model.batch_execute(FAIL).await;
         Ok(())
     }
 }

@@ -1,9 +1,13 @@
 //! What the service tells about itself.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use folio_tests::api::Api;
 use ledger_example::http;
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn the_service_tells_how_it_is() {
@@ -12,11 +16,26 @@ async fn the_service_tells_how_it_is() {
     let opened = api.open("1", "none").await;
     api.get(&format!("/v1/accounts/1?min_position={}", opened.token()))
         .await;
-    let ready = api.get("/readyz").await;
+    // Measured once a second, and not ready before it was.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let ready = loop {
+        let ready = api.get("/readyz").await;
+        if ready.body["projections"][0]["position"] == 1 {
+            break ready;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{ready:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     assert_eq!(ready.status, 200, "{ready:?}");
     assert_eq!(ready.body["ready"], true);
-    assert_eq!(ready.body["projections"][0]["status"], "running");
-    assert_eq!(ready.body["projections"][0]["lag_events"], 0);
+    assert_eq!(ready.body["status"], "running");
+    let build = &ready.body["projections"][0];
+    assert_eq!(
+        (&build["state"], &build["lag_events"]),
+        (&json!("live"), &json!(0))
+    );
+    let builds = api.get("/v1/projections").await;
+    assert_eq!(builds.body["builds"][0]["percent"], 100);
     assert_eq!(api.get("/metrics").await.status, 200);
     api.stop().await;
 }
@@ -44,6 +63,7 @@ async fn every_route_is_in_the_document() {
         "get /v1/accounts/{id}/balance",
         "get /v1/accounts/{id}/events",
         "get /v1/accounts/{id}/statement",
+        "get /v1/projections",
         "post /v1/accounts",
         "post /v1/accounts/{id}/close",
         "post /v1/accounts/{id}/credits",

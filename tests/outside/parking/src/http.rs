@@ -14,8 +14,8 @@ use folio_core::{
     Actor, Aggregate, BatchSize, CommandContext, CommandId, EventStore, Position, error_chain,
     replay,
 };
-use folio_postgres::{Pool, PostgresStore, Replay};
-use folio_projections::Progress;
+use folio_postgres::{PostgresStore, Replay};
+use folio_projections::Reader;
 use folio_runtime::{ExecuteError, Executor, Verdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,8 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the handlers work with.
 pub struct Parking {
     pub executor: Executor<Arc<PostgresStore>>,
-    pub readers: Pool,
-    pub progress: Progress,
+    pub reader: Reader,
 }
 
 type App = State<Arc<Parking>>;
@@ -131,16 +130,14 @@ async fn query(
     Path(garage): Path<String>,
     Query(Freshness { min_position }): Query<Freshness>,
 ) -> Answer {
-    if let Some(position) = min_position {
-        parking
-            .progress
-            .wait_for(position, PATIENCE)
-            .await
-            .map_err(|error| Problem::unavailable(&error))?;
-    }
-    let found = occupancy(&parking.readers, &garage)
+    let model = match min_position {
+        Some(position) => parking.reader.read_at(position, PATIENCE).await,
+        None => parking.reader.read().await,
+    };
+    let model = model.map_err(|error| Problem::unavailable(&error))?;
+    let found = occupancy(model, &garage)
         .await
-        .map_err(|error| Problem::unavailable(&*error))?;
+        .map_err(|error| Problem::unavailable(&error))?;
     found
         .map(|occupancy| Json(json!(occupancy)))
         .ok_or_else(Problem::not_found)

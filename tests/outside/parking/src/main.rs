@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use folio_postgres::migrate::store_migrations;
 use folio_postgres::{PostgresStore, Role, migrate, provision};
-use folio_projections::{Runner, Settings};
+use folio_projections::{Projection, Settings, StoreSource};
 use folio_runtime::Executor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,22 +25,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let models = provision(&server, "parking_models", &[Role::Projector, Role::Reader]).await?;
     migrate(&events, store_migrations()).await?;
     migrate(&models, folio_projections::migrations()).await?;
-    migrate(&models, occupancy::migrations()).await?;
 
     let store = Arc::new(PostgresStore::open(&events, 4).await?);
-    let (runner, progress) = Runner::new(
+    let occupancy = Projection::open(
         occupancy::OccupancyProjector,
-        Arc::clone(&store),
-        models.pool(Role::Projector, 1)?,
+        StoreSource::new(Arc::clone(&store)),
+        &models,
         Settings::default(),
-    );
+    )
+    .await?;
+    let reader = occupancy.reader(4)?;
     let (stop, stopped) = watch::channel(false);
-    let projection = tokio::spawn(runner.run(stopped));
+    let projection = tokio::spawn(async move { occupancy.run(stopped).await });
 
     let router = http::router(http::Parking {
         executor: Executor::new(store),
-        readers: models.pool(Role::Reader, 4)?,
-        progress,
+        reader,
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("parking at http://{}", listener.local_addr()?);
@@ -50,6 +50,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         })
         .await?;
     stop.send_replace(true);
-    projection.await??;
+    projection.await?;
     Ok(())
 }

@@ -1,28 +1,21 @@
 //! The read model: how many spaces of each garage are taken.
 
 use async_trait::async_trait;
-use deadpool_postgres::Transaction;
 use folio_core::{Aggregate, RecordedEvent};
-use folio_postgres::Pool;
-use folio_postgres::migrate::Migrations;
-use folio_projections::{ProjectionName, Projector, ProjectorError};
+use folio_projections::{
+    ModelTransaction, ProjectionName, Projector, ProjectorError, Reading, Wanted,
+};
 use serde::Serialize;
 
 use crate::garage::{Garage, GarageEvent};
 
-const OPEN: &str = "INSERT INTO parking.occupancy (garage, spaces) VALUES ($1, $2)";
-const CHANGE: &str = "UPDATE parking.occupancy SET taken = taken + $2 WHERE garage = $1";
-const RESET: &str = "DELETE FROM parking.occupancy";
-const READ: &str = "SELECT spaces, taken FROM parking.occupancy WHERE garage = $1";
-
-mod embedded {
-    refinery::embed_migrations!("migrations");
-}
-
-/// The migrations of the read model's table.
-pub fn migrations() -> Migrations {
-    Migrations::new("parking", embedded::migrations::runner())
-}
+const TABLES: &str = "CREATE TABLE occupancy ( \
+     garage text   PRIMARY KEY, \
+     spaces bigint NOT NULL, \
+     taken  bigint NOT NULL DEFAULT 0 CHECK (taken BETWEEN 0 AND spaces))";
+const OPEN: &str = "INSERT INTO occupancy (garage, spaces) VALUES ($1, $2)";
+const CHANGE: &str = "UPDATE occupancy SET taken = taken + $2 WHERE garage = $1";
+const READ: &str = "SELECT spaces, taken FROM occupancy WHERE garage = $1";
 
 /// Writes the model. It gets each event once, in order, in the transaction that also keeps the place.
 pub struct OccupancyProjector;
@@ -30,21 +23,23 @@ pub struct OccupancyProjector;
 #[async_trait]
 impl Projector for OccupancyProjector {
     fn name(&self) -> ProjectionName {
-        ProjectionName {
-            name: "occupancy",
-            version: 1,
-        }
+        ProjectionName::new("occupancy", 1)
+    }
+
+    fn wants(&self) -> Wanted {
+        Wanted::category(Garage::CATEGORY)
+    }
+
+    fn tables(&self) -> &str {
+        TABLES
     }
 
     async fn handle(
         &self,
         events: &[RecordedEvent],
-        transaction: &Transaction<'_>,
+        model: &mut ModelTransaction,
     ) -> Result<(), ProjectorError> {
-        let ours = events
-            .iter()
-            .filter(|event| event.stream.category() == Garage::CATEGORY);
-        for recorded in ours {
+        for recorded in events {
             let garage = recorded.stream.id();
             for event in recorded.decode::<GarageEvent>()? {
                 let (statement, number) = match event {
@@ -52,7 +47,7 @@ impl Projector for OccupancyProjector {
                     GarageEvent::CarEntered { .. } => (CHANGE, 1),
                     GarageEvent::CarLeft { .. } => (CHANGE, -1),
                 };
-                let written = transaction.execute(statement, &[&garage, &number]).await?;
+                let written = model.execute(statement, &[&garage, &number]).await?;
                 if written != 1 {
                     let what = format!("{garage}: no row at position {}", recorded.position);
                     return Err(ProjectorError::Contradiction(what));
@@ -60,10 +55,6 @@ impl Projector for OccupancyProjector {
             }
         }
         Ok(())
-    }
-
-    async fn reset(&self, transaction: &Transaction<'_>) -> Result<(), ProjectorError> {
-        Ok(transaction.batch_execute(RESET).await?)
     }
 }
 
@@ -76,18 +67,17 @@ pub struct Occupancy {
 
 /// Reads the model.
 pub async fn occupancy(
-    readers: &Pool,
+    model: Reading,
     garage: &str,
-) -> Result<Option<Occupancy>, Box<dyn std::error::Error + Send + Sync>> {
-    let mut client = readers.get().await?;
-    let row = client.query_opt(READ, &[&garage]).await?;
+) -> Result<Option<Occupancy>, tokio_postgres::Error> {
+    let row = model.query_opt(READ, &[&garage]).await?;
     // Without this the connection would be closed and not used again: nobody could know its state.
-    client.finished();
+    model.close().await?;
     let read = |row: tokio_postgres::Row| -> Result<Occupancy, tokio_postgres::Error> {
         Ok(Occupancy {
             spaces: row.try_get("spaces")?,
             taken: row.try_get("taken")?,
         })
     };
-    Ok(row.map(read).transpose()?)
+    row.map(read).transpose()
 }
