@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use folio_core::{Currency, Money, error_chain};
+use folio_core::{Actor, Currency, Money, error_chain};
 use folio_postgres::{PostgresStore, Role};
+use folio_projections::{BuildState, Filling, Projection, Reader};
 use folio_tests::api::Api;
 use folio_tests::bank;
 use ledger::bank_file::BadRows;
 use ledger::import::{self, ImportArgs, ImportError, ImportSummary};
 use ledger::reconcile::{self, Format, ReconcileArgs, Reconciliation};
 use ledger_example::AuditReport;
-use ledger_example::read_model::BalancesQueries;
+use ledger_example::read_model::{BalancesProjector, BalancesQueries};
+use ledger_example::service::open_balances;
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -32,6 +36,77 @@ async fn real_transactions_equal_the_bank_after_every_row() {
     if let Some(folder) = bank::real_data() {
         import_and_compare(&folder, "transactions.csv", "accounts.csv", 29_464).await;
     }
+}
+
+/// The read model is rebuilt, compared and swapped twice while the bank's transactions come in.
+#[tokio::test]
+async fn a_rebuild_beside_an_import_ends_with_the_banks_balances() {
+    rebuild_beside_import(
+        &bank::sample(),
+        "bank_sample.csv",
+        "bank_sample_accounts.csv",
+    )
+    .await;
+    if let Some(folder) = bank::real_data() {
+        rebuild_beside_import(&folder, "transactions.csv", "accounts.csv").await;
+    }
+}
+
+async fn rebuild_beside_import(folder: &Path, transactions: &str, accounts: &str) {
+    let api = Api::start().await;
+    let expected = expected_accounts(&folder.join(accounts));
+    let store = PostgresStore::open(&api.databases.events, 2).await.unwrap();
+    let projection = open_balances(&Arc::new(store), &api.databases.models, 4)
+        .await
+        .unwrap();
+    let file = folder.join(transactions);
+    let importing = import::run(arguments(&api, &file));
+    let rebuilding = async {
+        let by = Actor::new("operator").unwrap();
+        let mut beside = 0;
+        for (build, partitions) in [(2, 2), (3, 1)] {
+            let filling = Filling {
+                partitions,
+                events_per_second: None,
+            };
+            projection.rebuild(filling, &by).await.unwrap();
+            // What is left of it is filled while the live one stands still for the comparison.
+            while lag(&projection, build).await > 1_000 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let diff = projection.diff(build).await.unwrap();
+            assert!(diff.is_empty(), "{diff:?}");
+            beside = diff.position.number();
+            projection.swap(build, &by).await.unwrap();
+        }
+        beside
+    };
+    let (imported, beside) = tokio::join!(importing, rebuilding);
+    let imported = imported.unwrap();
+    let final_balances = balances(&api, &imported).await;
+    for (id, account) in &expected {
+        assert_eq!(final_balances[id], account.net_of_amounts, "account {id}");
+    }
+    let audit = audit(&api).await;
+    assert_eq!(audit.differences, []);
+    let builds = projection.builds().await.unwrap();
+    let live = builds.iter().find(|build| build.state == BuildState::Live);
+    assert_eq!(live.unwrap().name.build, 3);
+    eprintln!(
+        "two rebuilds beside {} events, the last at {beside}",
+        audit.head
+    );
+    api.stop().await;
+}
+
+/// How far a build is behind the live one.
+async fn lag(projection: &Projection, build: i32) -> i64 {
+    let builds = projection.builds().await.unwrap();
+    let live = builds.iter().find(|build| build.state == BuildState::Live);
+    let found = builds.iter().find(|found| found.name.build == build);
+    live.unwrap()
+        .position()
+        .events_since(found.unwrap().position())
 }
 
 #[tokio::test]
@@ -222,7 +297,11 @@ async fn balances(api: &Api, import: &ImportSummary) -> BTreeMap<String, String>
 async fn audit(api: &Api) -> AuditReport {
     let store = std::sync::Arc::new(PostgresStore::open(&api.databases.events, 1).await.unwrap());
     let readers = api.databases.models.pool(Role::Reader, 1).unwrap();
-    ledger_example::audit(&store, &BalancesQueries::new(readers), |_, _| {})
-        .await
-        .unwrap()
+    ledger_example::audit(
+        &store,
+        &BalancesQueries::new(Reader::new(readers, BalancesProjector::NAME)),
+        |_, _| {},
+    )
+    .await
+    .unwrap()
 }
