@@ -16,6 +16,7 @@ mod account;
 mod long;
 mod measure;
 mod ours;
+mod projections;
 mod raw;
 mod report;
 
@@ -69,6 +70,15 @@ async fn main() {
     }
     if wanted("w6") {
         long::w6(&server, &mut report).await;
+    }
+    if wanted("catchup") {
+        projections::catch_up(&server, &mut report).await;
+    }
+    if wanted("live") {
+        projections::live(&server, &mut report).await;
+    }
+    if wanted("rebuild") {
+        projections::rebuild(&server, &mut report).await;
     }
     if wanted("import") {
         long::import(&server, &mut report).await;

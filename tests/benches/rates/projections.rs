@@ -1,0 +1,395 @@
+//! Projections beside the best that is written by hand: catching up, live, and rebuilt in partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use folio_core::{Actor, BatchSize, EventStore, Outcome, Position, RecordedEvent};
+use folio_postgres::{Database, Role, migrate, provision};
+use folio_projections::{
+    Filling, ModelTransaction, Projection, ProjectionName, Projector, ProjectorError, Settings,
+    StoreSource, Wanted,
+};
+use futures_util::future::join;
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+use crate::account::AccountEvent;
+use crate::measure::{Measured, median, runs, setting};
+use crate::report::Report;
+use crate::{Bench, METADATA, next, ours, raw};
+
+const ACCOUNTS: u64 = 1_000;
+const BATCH: BatchSize = match BatchSize::new(1_000) {
+    Some(size) => size,
+    None => BatchSize::ONE,
+};
+const TABLE: &str = "CREATE TABLE balances (account text PRIMARY KEY, cents bigint NOT NULL)";
+
+/// A balance of every account.
+struct Balances;
+
+#[async_trait]
+impl Projector for Balances {
+    fn name(&self) -> ProjectionName {
+        ProjectionName::new("balances", 1)
+    }
+
+    fn wants(&self) -> Wanted {
+        Wanted::all()
+    }
+
+    fn tables(&self) -> &str {
+        TABLE
+    }
+
+    async fn handle(
+        &self,
+        events: &[RecordedEvent],
+        model: &mut ModelTransaction,
+    ) -> Result<(), ProjectorError> {
+        let mut changes = BTreeMap::<&str, i64>::new();
+        for recorded in events {
+            for AccountEvent::Credited(posting) in recorded.decode()? {
+                *changes.entry(recorded.stream.id()).or_default() += cents(&posting.amount);
+            }
+        }
+        let (accounts, cents) = changes.into_iter().unzip();
+        let rows = model.upsert("balances").key("account", &accounts);
+        rows.add("cents", &cents).execute().await
+    }
+}
+
+fn cents(amount: &str) -> i64 {
+    amount.parse().unwrap()
+}
+
+/// A store of so many events, ten at a time on each account in turn.
+async fn filled(server: &tokio_postgres::Config, events: u64) -> Bench {
+    let bench = Bench::new(server).await;
+    stream::iter(0..events / 10)
+        .for_each_concurrent(64, |number| {
+            let request = ours::request((number % ACCOUNTS).to_string(), 10);
+            let store = &bench.store;
+            async move {
+                store.append(request).await.unwrap();
+            }
+        })
+        .await;
+    bench
+}
+
+async fn models(server: &tokio_postgres::Config) -> Database {
+    let roles = [Role::Projector, Role::Reader];
+    let name = format!("models_{}", next());
+    let database = provision(server, &name, &roles).await.unwrap();
+    migrate(&database, folio_projections::migrations())
+        .await
+        .unwrap();
+    let owner = database.connect(Role::Owner).await.unwrap();
+    owner
+        .batch_execute(&format!(
+            "CREATE SCHEMA raw; SET search_path = raw; {TABLE}; \
+             CREATE TABLE checkpoint (id int PRIMARY KEY, position bigint NOT NULL); \
+             INSERT INTO checkpoint VALUES (1, 0); \
+             GRANT USAGE ON SCHEMA raw TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA raw TO {role}",
+            role = Role::Projector.name(database.name())
+        ))
+        .await
+        .unwrap();
+    database
+}
+
+/// Catching up on what there is.
+pub(crate) async fn catch_up(server: &tokio_postgres::Config, report: &mut Report) {
+    let events = setting("FOLIO_BENCH_REPLAY", 500_000);
+    let bench = filled(server, events).await;
+    let (mut by_hand, mut by_folio) = (Vec::new(), Vec::new());
+    for _ in 0..runs() {
+        let database = models(server).await;
+        let started = Instant::now();
+        let raw = hand_written(&bench.database, &database, events).await;
+        by_hand.push(Measured::rate(events, started.elapsed()));
+
+        let projection = open(&bench, &database).await;
+        let started = Instant::now();
+        run_to(&projection, events).await;
+        by_folio.push(Measured::rate(events, started.elapsed()));
+        let total = "SELECT sum(cents)::bigint FROM balances_1.balances";
+        assert_eq!(ask(&database, total).await, raw);
+    }
+    report.line(
+        "projection catching up, hand-written SQL",
+        &median(by_hand),
+        &median(by_folio),
+        Some(70),
+    );
+}
+
+/// A rebuild in two partitions beside one in one.
+pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report) {
+    let events = setting("FOLIO_BENCH_REPLAY", 500_000);
+    let bench = filled(server, events).await;
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    for _ in 0..runs() {
+        let database = models(server).await;
+        let projection = open(&bench, &database).await;
+        run_to(&projection, events).await;
+        for (partitions, measured) in [(1, &mut one), (2, &mut two)] {
+            let filling = Filling {
+                partitions,
+                events_per_second: None,
+            };
+            let by = Actor::anonymous();
+            let begun = projection.rebuild(filling, &by).await.unwrap();
+            let build = begun.build().build;
+            let (stop, stopped) = watch::channel(false);
+            let running = tokio::spawn({
+                let projection = projection.clone();
+                async move { projection.run(stopped).await }
+            });
+            let started = Instant::now();
+            while position_of(&projection, build).await < events {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            measured.push(Measured::rate(events, started.elapsed()));
+            stop.send_replace(true);
+            running.await.unwrap();
+            projection.drop_build(build, &by).await.unwrap();
+        }
+    }
+    report.line(
+        "rebuild in 2 partitions (raw: in one)",
+        &median(one),
+        &median(two),
+        Some(130),
+    );
+}
+
+/// A thousand events a second: from each one's acknowledgement to its row.
+pub(crate) async fn live(server: &tokio_postgres::Config, report: &mut Report) {
+    let (mut raw, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..runs() {
+        let (bench, database) = (Bench::new(server).await, models(server).await);
+        ours.push(live_by_folio(&bench, &database).await);
+        raw.push(live_by_hand(&bench.database, &database).await);
+    }
+    // The run whose slow calls are in the middle.
+    let middle = |mut runs: Vec<Measured>| {
+        runs.sort_by_key(|run| run.percentile_us(99));
+        runs.swap_remove(runs.len() / 2)
+    };
+    report.line(
+        "live at 1,000/s (ms; lower is better)",
+        &middle(raw),
+        &middle(ours),
+        None,
+    );
+}
+
+const LIVE_EVENTS: u64 = 5_000;
+
+async fn live_by_folio(bench: &Bench, database: &Database) -> Measured {
+    let projection = open(bench, database).await;
+    let progress = projection.progress().clone();
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(async move { projection.run(stopped).await });
+    progress
+        .wait_for(Position::START, Duration::from_secs(5))
+        .await
+        .unwrap();
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    let mut calls = Vec::new();
+    for number in 0..LIVE_EVENTS {
+        ticks.tick().await;
+        let (store, progress) = (Arc::clone(&bench.store), progress.clone());
+        calls.push(tokio::spawn(async move {
+            let request = ours::request((number % ACCOUNTS).to_string(), 1);
+            let appended = store.append(request).await.unwrap();
+            let Outcome::Committed(events) = appended.outcome else {
+                panic!()
+            };
+            let acknowledged = Instant::now();
+            let patience = Duration::from_secs(5);
+            progress
+                .wait_for(events[0].position, patience)
+                .await
+                .unwrap();
+            u32::try_from(acknowledged.elapsed().as_micros()).unwrap()
+        }));
+    }
+    let measured = collected(calls).await;
+    stop.send_replace(true);
+    running.await.unwrap();
+    measured
+}
+
+/// Whoever listens writes everything that has come until then in one upsert.
+async fn live_by_hand(store: &Database, database: &Database) -> Measured {
+    let (client, mut connection) = store
+        .config(Role::Appender)
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let (heard, mut notifications) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut poll = move |context: &mut std::task::Context<'_>| connection.poll_message(context);
+        while let Some(Ok(message)) = std::future::poll_fn(&mut poll).await {
+            if let tokio_postgres::AsyncMessage::Notification(told) = message {
+                let _ = heard.send(told.payload().parse::<u64>().unwrap());
+            }
+        }
+    });
+    client.batch_execute("LISTEN raw").await.unwrap();
+    let (done, upserted) = watch::channel(0_u64);
+    let projector = database.connect(Role::Projector).await.unwrap();
+    tokio::spawn(async move {
+        let upsert = projector.prepare(UPSERT).await.unwrap();
+        let mut all = Vec::new();
+        while notifications.recv_many(&mut all, 1_000).await > 0 {
+            let last = all.drain(..).max().unwrap_or(0);
+            let accounts: Vec<String> = vec![(last % ACCOUNTS).to_string()];
+            projector
+                .execute(&upsert, &[&accounts, &vec![1_250_i64]])
+                .await
+                .unwrap();
+            done.send_replace(last);
+        }
+    });
+    let pool = store.pool(Role::Appender, 4).unwrap();
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    let mut calls = Vec::new();
+    for number in 1..=LIVE_EVENTS {
+        ticks.tick().await;
+        let (pool, mut upserted) = (pool.clone(), upserted.clone());
+        calls.push(tokio::spawn(async move {
+            let mut writer = pool.get().await.unwrap();
+            let insert = writer.prepare_cached(INSERT).await.unwrap();
+            let version = i64::try_from(number).unwrap();
+            writer
+                .execute(&insert, &[&version, &raw::payload(), &METADATA])
+                .await
+                .unwrap();
+            let acknowledged = Instant::now();
+            writer
+                .batch_execute(&format!("NOTIFY raw, '{number}'"))
+                .await
+                .unwrap();
+            writer.finished();
+            drop(writer);
+            upserted.wait_for(|last| *last >= number).await.unwrap();
+            u32::try_from(acknowledged.elapsed().as_micros()).unwrap()
+        }));
+    }
+    collected(calls).await
+}
+
+const INSERT: &str = "INSERT INTO public.raw (version, recorded_at, event_id, command_id, \
+     schema_version, category, stream_id, event_type, payload, metadata) VALUES \
+     ($1, 0, gen_random_uuid(), gen_random_uuid(), 1, 'a', 'live', 'C', $2, $3)";
+
+async fn collected(calls: Vec<tokio::task::JoinHandle<u32>>) -> Measured {
+    let mut calls_us = Vec::new();
+    for call in calls {
+        calls_us.push(call.await.unwrap());
+    }
+    calls_us.sort_unstable();
+    Measured {
+        rate: 1_000,
+        calls_us,
+    }
+}
+
+const UPSERT: &str = "INSERT INTO raw.balances AS b SELECT * FROM unnest($1::text[], $2::bigint[]) \
+     ON CONFLICT (account) DO UPDATE SET cents = b.cents + excluded.cents";
+
+/// The same rows by a program that knows its one table: it reads what it needs of an event, and the
+/// next batch while it writes one.
+async fn hand_written(store: &Database, database: &Database, events: u64) -> i64 {
+    let reader = store.connect(Role::Reader).await.unwrap();
+    let read = reader
+        .prepare(
+            "SELECT stream_id, payload FROM store.events \
+             WHERE position > $1 AND position <= $2 ORDER BY position",
+        )
+        .await
+        .unwrap();
+    let mut writer = database.connect(Role::Projector).await.unwrap();
+    let upsert = writer.prepare(UPSERT).await.unwrap();
+    let moved = writer
+        .prepare("UPDATE raw.checkpoint SET position = $2 WHERE id = 1 AND position = $1")
+        .await
+        .unwrap();
+    let page = async |after: i64| {
+        let until = after + BATCH.events();
+        reader.query(&read, &[&after, &until]).await.unwrap()
+    };
+    let (mut after, mut total) = (0, 0);
+    let mut rows = page(0).await;
+    while !rows.is_empty() {
+        let last = after + i64::try_from(rows.len()).unwrap();
+        let write = async {
+            let mut changes = BTreeMap::<&str, i64>::new();
+            for row in &rows {
+                let AccountEvent::Credited(posting) = raw::decode(row.get(1));
+                *changes.entry(row.get(0)).or_default() += cents(&posting.amount);
+            }
+            let (accounts, cents): (Vec<&str>, Vec<i64>) = changes.into_iter().unzip();
+            let transaction = writer.transaction().await.unwrap();
+            transaction.execute(&moved, &[&after, &last]).await.unwrap();
+            transaction
+                .execute(&upsert, &[&accounts, &cents])
+                .await
+                .unwrap();
+            #[expect(clippy::disallowed_methods, reason = "by hand")]
+            transaction.commit().await.unwrap();
+            cents.iter().sum::<i64>()
+        };
+        let (sum, next) = join(write, page(last)).await;
+        total += sum;
+        after = last;
+        rows = next;
+    }
+    assert_eq!(u64::try_from(after).unwrap(), events);
+    total
+}
+
+async fn open(bench: &Bench, database: &Database) -> Projection {
+    let settings = Settings {
+        batch: BATCH,
+        ..Settings::default()
+    };
+    let source = StoreSource::new(Arc::clone(&bench.store));
+    Projection::open(Balances, source, database, settings)
+        .await
+        .unwrap()
+}
+
+async fn run_to(projection: &Projection, events: u64) {
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn({
+        let projection = projection.clone();
+        async move { projection.run(stopped).await }
+    });
+    let last = Position::new(i64::try_from(events).unwrap()).unwrap();
+    let patience = Duration::from_secs(600);
+    projection
+        .progress()
+        .wait_for(last, patience)
+        .await
+        .unwrap();
+    stop.send_replace(true);
+    running.await.unwrap();
+}
+
+async fn position_of(projection: &Projection, build: i32) -> u64 {
+    let builds = projection.builds().await.unwrap();
+    let found = builds.iter().find(|found| found.name.build == build);
+    u64::try_from(found.unwrap().position().number()).unwrap()
+}
+
+async fn ask(database: &Database, statement: &str) -> i64 {
+    let client = database.connect(Role::Projector).await.unwrap();
+    client.query_one(statement, &[]).await.unwrap().get(0)
+}
