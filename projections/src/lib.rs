@@ -101,6 +101,7 @@
 //! * [`Reader`]: reads the live model as of one moment, at a position.
 //! * [`Progress`]: how far it has come, as this process knows; [`Detector`]: how far it is behind, as
 //!   the databases know.
+//! * `feed`, behind the feature of that name: another service's events as a [`Source`], over HTTP.
 //! * [`dead_letters()`]: events that could not be taken in.
 //! * [`migrations`]: the tables of builds and checkpoints.
 //!
@@ -115,6 +116,8 @@ mod build;
 mod create;
 mod dead_letters;
 mod diff;
+#[cfg(feature = "feed")]
+pub mod feed;
 mod fold;
 mod health;
 mod lease;
