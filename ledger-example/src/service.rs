@@ -8,6 +8,7 @@ use folio_postgres::{
     Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role, migrate,
     provision,
 };
+use folio_projections::feed::ServedFeed;
 use folio_projections::{
     Detector, DetectorSettings, OpenProjectionError, Poison, Progress, Projection, Settings,
     StoreSource,
@@ -115,6 +116,7 @@ pub struct Ledger {
     pub(crate) queries: BalancesQueries,
     pub(crate) projection: Projection,
     pub(crate) detector: Detector,
+    pub(crate) feed: ServedFeed,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
@@ -170,6 +172,7 @@ impl AccountsService {
         });
         let ledger = Ledger {
             executor: Executor::new(store),
+            feed: ServedFeed::new(Arc::clone(projection.source())),
             queries: BalancesQueries::new(projection.reader(connections.queries)?),
             projection,
             detector,

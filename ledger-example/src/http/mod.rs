@@ -2,13 +2,14 @@
 //!
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
 //! handler: [`accounts`], [`postings`] and [`bulk`] write by way of `command`; [`reads`],
-//! [`statement`] and [`events`] read; [`health`] tells how the service is.
+//! [`statement`], [`events`] and [`feed`] read; [`health`] tells how the service is.
 
 pub mod accounts;
 pub mod bulk;
 mod command;
 pub mod cursor;
 pub mod events;
+pub mod feed;
 pub mod health;
 pub mod idempotency;
 pub mod input;

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
@@ -17,9 +17,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Ledger;
+use crate::http::feed::Stopping;
 use crate::http::layer::around;
 use crate::http::problem::Problem;
-use crate::http::{accounts, bulk, events, health, postings, projections, reads, statement};
+use crate::http::{accounts, bulk, events, feed, health, postings, projections, reads, statement};
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -88,6 +89,7 @@ fn documented() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(reads::balance))
         .routes(routes!(statement::statement))
         .routes(routes!(events::events))
+        .routes(routes!(feed::feed))
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
@@ -109,6 +111,7 @@ pub async fn serve(
         stop.await;
         stopping.send_replace(true);
     };
+    let router = router.layer(Extension(Stopping(stopped.clone())));
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
     tokio::select! {
         result = serving => result,

@@ -63,6 +63,7 @@ async fn every_route_is_in_the_document() {
         "get /v1/accounts/{id}/balance",
         "get /v1/accounts/{id}/events",
         "get /v1/accounts/{id}/statement",
+        "get /v1/feed",
         "get /v1/projections",
         "post /v1/accounts",
         "post /v1/accounts/{id}/close",
