@@ -154,7 +154,7 @@ async fn a_service_that_is_told_to_stop_answers_what_it_has_begun() {
     assert!(service.end().await.0.success());
 }
 
-async fn start(book: &str, address: &str) -> Program {
+pub(crate) async fn start(book: &str, address: &str) -> Program {
     let mut command = command(
         program(),
         &["accounts", "--listen", address, "--book", book],
@@ -175,7 +175,7 @@ fn program() -> &'static Path {
 }
 
 /// A port that was free a moment ago, for a service that must come back at the same one.
-async fn free_address() -> String {
+pub(crate) async fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
 }

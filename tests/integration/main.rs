@@ -16,6 +16,7 @@ mod controls;
 mod differential;
 mod executor;
 mod faults;
+mod feed;
 mod http;
 mod kill;
 mod outside;

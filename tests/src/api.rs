@@ -45,10 +45,15 @@ impl Api {
 
     /// A service on this book.
     pub async fn on(databases: AccountsDatabases) -> Self {
+        Self::at(databases, "127.0.0.1:0").await
+    }
+
+    /// A service on this book that listens here.
+    pub async fn at(databases: AccountsDatabases, address: &str) -> Self {
         let service = AccountsService::start(&databases, Connections::default(), None)
             .await
             .expect("the service starts");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let router = http::router(service.ledger());
