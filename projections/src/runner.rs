@@ -140,12 +140,16 @@ impl Runner {
         let Some(terms) = self.lead(failures).await? else {
             return Ok(());
         };
+        let source = &*self.shared.source;
+        // Before each comparison: what is opened right after it was not compared with.
+        let mut opened = source.connections_opened();
         let mut at = self.start(&terms).await?;
         loop {
             at = self
-                .follow_until_reconnected(at, &terms, &mut appended, failures)
+                .follow_until_reconnected(at, opened, &terms, &mut appended, failures)
                 .await?;
-            verify(at, &*self.shared.source).await?;
+            opened = source.connections_opened();
+            verify(at, source).await?;
         }
     }
 
@@ -193,16 +197,16 @@ impl Runner {
         Ok(at)
     }
 
-    /// Ends when the source was read over a connection that was opened meanwhile. Behind that may be
-    /// a server that was restored or promoted, so the checkpoint has to be compared again.
+    /// Ends when the source was read over another connection than those that were `opened`. Behind that
+    /// may be a server that was restored or promoted, so the checkpoint has to be compared again.
     async fn follow_until_reconnected(
         &self,
         mut at: Checkpoint,
+        opened: u64,
         terms: &Terms,
         appended: &mut watch::Receiver<Position>,
         failures: &mut u32,
     ) -> Result<Checkpoint, RunnerError> {
-        let opened = self.shared.source.connections_opened();
         self.tell_at(at);
         let mut ahead = None;
         loop {

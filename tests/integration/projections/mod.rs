@@ -8,6 +8,7 @@ mod leases;
 mod partitions;
 mod poison;
 mod reading;
+mod reconnects;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
