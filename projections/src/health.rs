@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::build::{Build, BuildState, ModelError, builds_of};
+use crate::projection::Projection;
 use crate::source::Source;
 
 /// How far a build is behind, in both units that matter.
@@ -65,6 +66,18 @@ impl Measurement {
     pub fn live(&self) -> Option<&Lag> {
         let is_live = |lag: &&Lag| lag.build.state == BuildState::Live;
         self.lags.iter().find(is_live)
+    }
+}
+
+impl Projection {
+    /// How far its builds are behind, as a [`Detector`] would find it now.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`].
+    pub async fn measure(&self) -> Result<Measurement, MeasureError> {
+        let shared = &self.shared;
+        Measurement::take(self.name().name, &*shared.source, &shared.models).await
     }
 }
 

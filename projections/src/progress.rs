@@ -175,6 +175,16 @@ impl Progress {
         self.board.borrow().status()
     }
 
+    /// How a build fares in this process, live or not: of its partitions, the one that fares worst.
+    /// None where this process has nothing to do with it.
+    #[must_use]
+    pub fn status_of(&self, build: i32) -> Option<Status> {
+        let board = self.board.borrow();
+        let told = board.partitions.range((build, 0)..=(build, u16::MAX));
+        told.map(|(_, told)| told.status.clone())
+            .max_by_key(Status::severity)
+    }
+
     /// Waits until `position` is in the live model.
     ///
     /// Whoever reads the model afterwards may still meet an older one, if somebody goes back to
