@@ -96,10 +96,11 @@ pub(crate) async fn begin_build(
     }
     let state = BuildState::Building;
     let build = insert(&transaction, database, projector, state, filling).await?;
-    let what = format!(
-        "{name}, partitions {}, events per second {:?}",
-        filling.partitions, filling.events_per_second
-    );
+    let rate = match filling.events_per_second {
+        Some(rate) => format!("at most {rate} events per second"),
+        None => "as fast as it goes".to_owned(),
+    };
+    let what = format!("{name}, partitions {}, {rate}", filling.partitions);
     record(&transaction, &build, "rebuild", by, &what).await?;
     commit(transaction).await?;
     Ok(Begun::Now(build))
