@@ -39,11 +39,7 @@ pub async fn run(arguments: AuditArgs) -> Result<Finding, AuditCommandError> {
     server.stop().await?;
     let report = report?;
     print(&report);
-    Ok(if report.differences.is_empty() {
-        Finding::Clean
-    } else {
-        Finding::Differences
-    })
+    Ok(Finding::clean_if(report.differences.is_empty()))
 }
 
 async fn audit(server: &Server, book: &str) -> Result<AuditReport, AuditCommandError> {

@@ -6,6 +6,7 @@
 //! * [`accounts`]: the accounts service alone.
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`audit`]: replays everything and compares it with the read model.
+//! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`server`]: where PostgreSQL is.
 #![allow(
     clippy::print_stdout,
@@ -21,6 +22,7 @@ pub mod demo;
 pub mod import;
 pub mod listen;
 pub mod progress;
+pub mod projections;
 pub mod reconcile;
 pub mod server;
 pub mod stop;
@@ -30,6 +32,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+pub use folio_operator::Finding;
 use tracing_subscriber::EnvFilter;
 
 /// A ledger on PostgreSQL whose every balance leads back to its events.
@@ -52,15 +55,8 @@ enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
-}
-
-/// What a command came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
-    /// All is well.
-    Clean,
-    /// It did its work, and what it found is not well.
-    Differences,
+    /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
+    Projections(projections::ProjectionsCommandArgs),
 }
 
 /// Runs the program: 0 when all is well, 1 when something failed or differs, 2 for a wrong
@@ -90,7 +86,7 @@ pub fn main() -> ExitCode {
         .unwrap_or_else(|| Command::Up(up::UpArgs::default()));
     match runtime.block_on(run(command)) {
         Ok(Finding::Clean) => ExitCode::SUCCESS,
-        Ok(Finding::Differences) => ExitCode::FAILURE,
+        Ok(Finding::NotWell) => ExitCode::FAILURE,
         Err(error) => failed(&*error),
     }
 }
@@ -108,10 +104,11 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
             let reconciliation = reconcile::run(arguments).await?;
             reconciliation.write(format, &mut std::io::stdout())?;
             if !reconciliation.agrees() {
-                return Ok(Finding::Differences);
+                return Ok(Finding::NotWell);
             }
         }
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
+        Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }
     Ok(Finding::Clean)
 }

@@ -15,10 +15,16 @@ const SPARE_CONNECTIONS: u32 = 24;
 pub struct ServerArgs {
     /// A PostgreSQL server to use, as `postgres://user:password@host:port/postgres`. Its user makes
     /// the databases and roles, so it needs CREATEDB and CREATEROLE.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        global = true
+    )]
     database_url: Option<String>,
     /// The folder of the private PostgreSQL cluster that is used without a server.
-    #[arg(long, env = "FOLIO_DATA_DIR", value_name = "FOLDER")]
+    #[arg(long, env = "FOLIO_DATA_DIR", value_name = "FOLDER", global = true)]
     data_dir: Option<PathBuf>,
 }
 

@@ -19,6 +19,7 @@ mod faults;
 mod feed;
 mod http;
 mod kill;
+mod operators;
 mod outside;
 mod projections;
 mod server;

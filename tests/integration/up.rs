@@ -37,6 +37,9 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
         audit.stdout
     );
 
+    // So does what operators do.
+    assert!(all_is_well(folder.path()).await);
+
     // A second one on the same data is told, and does no harm.
     let second = run(command(
         program(),
@@ -58,7 +61,11 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     );
     again.stops(Signal::SIGTERM).await;
 
-    // And an audit without it starts the cluster for itself, and stops it.
+    // What operators do without it starts the cluster for itself, and stops it.
+    assert!(all_is_well(folder.path()).await);
+    assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
+
+    // And so does an audit.
     let audit = run(command(
         program(),
         &["audit", "--data-dir", text(folder.path())],
@@ -144,6 +151,15 @@ impl Up {
             "{output:?}"
         );
     }
+}
+
+/// What `projections status` says of a book in this folder.
+async fn all_is_well(folder: &Path) -> bool {
+    let arguments = ["projections", "status", "--data-dir", text(folder)];
+    let status = run(command(program(), &arguments)).await;
+    let is_well = status.stdout.ends_with("\nall is well\n");
+    assert_eq!(is_well, status.status.success(), "{status:?}");
+    is_well
 }
 
 /// Runs a line as a shell would.

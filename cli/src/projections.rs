@@ -1,0 +1,115 @@
+//! `ledger projections`: the operators' commands, with the projections of a book.
+
+use std::env;
+use std::sync::Arc;
+
+use clap::Args;
+use folio_core::Actor;
+use folio_operator::{Desk, Finding, OperatorError, ProjectionsArgs};
+use folio_postgres::{OpenError, PostgresStore};
+use folio_projections::OpenProjectionError;
+use ledger_example::AccountsDatabases;
+use ledger_example::service::open_balances;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::accounts::BOOK;
+use crate::server::{Server, ServerArgs, ServerError};
+use crate::stop;
+
+/// Connections to the store, for appends and for reads each.
+const STORE_CONNECTIONS: usize = 2;
+/// Connections to the models: those of several runners, beside the command itself.
+const MODEL_CONNECTIONS: usize = 8;
+
+/// Arguments of `ledger projections`.
+#[derive(Debug, Args)]
+pub struct ProjectionsCommandArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The book whose projections it is about.
+    #[arg(long, default_value = BOOK, value_name = "NAME", global = true)]
+    book: String,
+    #[command(flatten)]
+    projections: ProjectionsArgs,
+}
+
+/// Carries out an operator's command, beside the book's running service or without one.
+///
+/// The first Ctrl-C ends what takes its time in order, the second at once.
+///
+/// # Errors
+///
+/// [`ProjectionsCommandError`].
+pub async fn run(arguments: ProjectionsCommandArgs) -> Result<Finding, ProjectionsCommandError> {
+    let connections = STORE_CONNECTIONS * 2 + MODEL_CONNECTIONS;
+    let server = Server::join(&arguments.server, connections).await?;
+    let (stop, stopped) = watch::channel(false);
+    let work = operate(&server, &arguments.book, arguments.projections, stopped);
+    let result = tokio::select! {
+        result = work => result,
+        result = stopped_twice(stop) => result,
+    };
+    server.stop().await?;
+    result
+}
+
+async fn operate(
+    server: &Server,
+    book: &str,
+    arguments: ProjectionsArgs,
+    stop: watch::Receiver<bool>,
+) -> Result<Finding, ProjectionsCommandError> {
+    let databases = AccountsDatabases::existing(&server.config, book);
+    let store = Arc::new(PostgresStore::open(&databases.events, STORE_CONNECTIONS).await?);
+    let balances = open_balances(&store, &databases.models, MODEL_CONNECTIONS).await?;
+    let mut desk = Desk {
+        projections: &[balances],
+        by: user(),
+        stop,
+        out: &mut std::io::stdout(),
+    };
+    Ok(Box::pin(folio_operator::projections::run(arguments, &mut desk)).await?)
+}
+
+/// Passes on that the user wants to stop, and ends when they say so again.
+async fn stopped_twice(stop: watch::Sender<bool>) -> Result<Finding, ProjectionsCommandError> {
+    let signal = ProjectionsCommandError::Signal;
+    stop::requested().await.map_err(signal)?;
+    stop.send_replace(true);
+    stop::requested().await.map_err(signal)?;
+    Err(ProjectionsCommandError::Interrupted)
+}
+
+/// The login name of whoever runs the program.
+fn user() -> Actor {
+    let names = ["USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|name| env::var(name).ok());
+    let mut actors = names.filter_map(|name| Actor::new(name).ok());
+    actors.next().unwrap_or_else(Actor::anonymous)
+}
+
+/// Why an operator's command was not carried out.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProjectionsCommandError {
+    /// There is no PostgreSQL.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The projections cannot be opened.
+    #[error(transparent)]
+    Projection(#[from] OpenProjectionError),
+    /// The command itself failed.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// Signals cannot be waited for.
+    #[error("the process cannot listen for signals")]
+    Signal(#[source] std::io::Error),
+    /// The user did not want to wait for its end.
+    #[error("interrupted; list the builds to see what has become of them")]
+    Interrupted,
+}
