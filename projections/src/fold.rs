@@ -10,7 +10,7 @@ use crate::projector::ProjectorError;
 /// What events mean for one row of a model, as a pure function: no database, no clock.
 ///
 /// A projector loads the rows that a batch is about, [folds](Rows::fold) the batch into them and
-/// writes back [what has changed](Rows::changed). A [test](crate::testing::given) needs the fold alone.
+/// writes back [what has changed](Rows::changed). A test needs the fold alone: see `testing::given`.
 pub trait Fold {
     /// A row. Its fields are what the projector loads and writes.
     type Row: Clone + Debug + PartialEq;

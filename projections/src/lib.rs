@@ -95,7 +95,7 @@
 //! # Layout
 //!
 //! * [`Projector`]: what an app writes; turns events into rows, through a [`ModelTransaction`].
-//!   [`Fold`] is its pure half, with scenarios for tests in [`testing`].
+//!   [`Fold`] is its pure half, with scenarios for tests in `testing`, behind the feature of that name.
 //! * [`Projection`]: opens a projector on a [`Source`] and runs it; what operators do with it is
 //!   there too: rebuild, compare, swap, go back, pause, partition.
 //! * [`Reader`]: reads the live model as of one moment, at a position.
@@ -134,6 +134,7 @@ mod seize;
 mod settings;
 mod shared;
 mod source;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod upsert;
 

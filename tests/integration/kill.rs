@@ -91,6 +91,7 @@ async fn an_import_outlives_a_restart_of_the_service() {
     let service = start(&book, &address).await;
     let (status, output) = import.end().await;
     assert!(status.success(), "{output:?}");
+    head_reaches(&url, i64::from(ROWS + ACCOUNTS)).await;
     assert_eq!(head(&url).await, Some(i64::from(ROWS + ACCOUNTS)));
     service.signal(Signal::SIGTERM);
     assert!(service.end().await.0.success());

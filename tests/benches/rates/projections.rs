@@ -5,14 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use folio_core::{Actor, BatchSize, EventStore, Outcome, Position, RecordedEvent};
-use folio_postgres::{Database, Role, migrate, provision};
+use folio_core::store::{Append, StreamWrite};
+use folio_core::{
+    Actor, Amount, BatchSize, Currency, EventStore, ExpectedVersion, Fingerprint, NewEvent,
+    Outcome, Position, RecordedEvent, StreamId,
+};
+use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
 use folio_projections::{
     Filling, ModelTransaction, Projection, ProjectionName, Projector, ProjectorError, Settings,
     StoreSource, Wanted,
 };
 use futures_util::future::join;
 use futures_util::{StreamExt, stream};
+use ledger_example::account::{AccountEvent as LedgerEvent, ContraAccount, Overdraft, Posting};
+use ledger_example::service::open_balances;
 use tokio::sync::watch;
 
 use crate::account::AccountEvent;
@@ -127,14 +133,21 @@ pub(crate) async fn catch_up(server: &tokio_postgres::Config, report: &mut Repor
     );
 }
 
-/// A rebuild in two partitions beside one in one.
+/// A rebuild of the ledger's own read model, accounts and statements, in two partitions beside one in
+/// one.
 pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report) {
-    let events = setting("FOLIO_BENCH_REPLAY", 500_000);
-    let bench = filled(server, events).await;
+    let events = setting("FOLIO_BENCH_REBUILD", 200_000);
+    let bench = Bench::new(server).await;
+    stream::iter(0..ACCOUNTS)
+        .for_each_concurrent(64, |account| {
+            let (store, postings) = (&bench.store, events / ACCOUNTS - 1);
+            async move { post(store, &account.to_string(), postings).await }
+        })
+        .await;
     let (mut one, mut two) = (Vec::new(), Vec::new());
     for _ in 0..runs() {
         let database = models(server).await;
-        let projection = open(&bench, &database).await;
+        let projection = open_balances(&bench.store, &database, 4).await.unwrap();
         run_to(&projection, events).await;
         for (partitions, measured) in [(1, &mut one), (2, &mut two)] {
             let filling = Filling {
@@ -165,6 +178,34 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
         &median(two),
         Some(130),
     );
+}
+
+/// Opens an account, and posts to it ten at a time.
+async fn post(store: &PostgresStore, account: &str, postings: u64) {
+    let currency = Currency::from_code("EUR").unwrap();
+    let opened = LedgerEvent::AccountOpened {
+        currency,
+        overdraft: Overdraft::None,
+    };
+    let credited = LedgerEvent::AccountCredited(Posting {
+        amount: Amount::parse("12.50", currency).unwrap(),
+        contra: ContraAccount::Cash,
+        effective_date: None,
+        reference: None,
+        description: None,
+    });
+    let mut events = vec![NewEvent::encode(&opened).unwrap()];
+    let posting = NewEvent::encode(&credited).unwrap();
+    events.extend((0..postings).map(|_| posting.clone()));
+    for events in events.chunks(10) {
+        let write = StreamWrite {
+            stream: StreamId::new("account", account).unwrap(),
+            expected: ExpectedVersion::Any,
+            events: events.to_vec(),
+        };
+        let request = Append::events(ours::context(), Fingerprint::of(&[]), vec![write]);
+        store.append(request).await.unwrap();
+    }
 }
 
 /// A thousand events a second: from each one's acknowledgement to its row.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use folio_core::{BatchSize, InMemoryStore, RecordedEvent};
-use folio_postgres::{Pool, Role};
+use folio_postgres::{Pool, PostgresStore, Role};
 use folio_projections::{
     ModelTransaction, Projection, ProjectionName, Projector, ProjectorError, Settings, Status,
     StoreSource,
@@ -222,4 +222,31 @@ async fn a_leader_whose_sessions_are_ended_again_and_again_doubles_nothing() {
     assert_eq!(models.positions().await, one_to(1_000));
     one.stop().await;
     two.stop().await;
+}
+
+/// The sessions that listen are ended again and again, at whatever they are doing, while another process
+/// appends. What is not heard is found by the next look.
+#[tokio::test]
+async fn a_model_lags_no_longer_than_a_look_when_every_wake_up_is_lost() {
+    let (database, models) = (postgres::store_database().await, Models::new().await);
+    let open = async || PostgresStore::open(&database, 2).await.unwrap();
+    let theirs = open().await;
+    let running = Running::start(Positions::default(), open().await, &models).await;
+    let superuser = postgres::superuser(&database).await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name = 'folio listener'";
+    let (mut position, mut ended) = (0, 0);
+    for round in 0..60_u64 {
+        ended += superuser.execute(end, &[]).await.unwrap();
+        // Before, in the midst of and after coming back.
+        tokio::time::sleep(Duration::from_millis(round * 13 % 600)).await;
+        append(&theirs, 1).await;
+        position += 1;
+        let limit = Duration::from_secs(1) + SETTINGS.poll;
+        let reached = running.progress.wait_for(at(position), limit).await;
+        assert!(reached.is_ok(), "round {round}: {reached:?}");
+    }
+    assert!(ended >= 20, "{ended} listeners were ended");
+    assert_eq!(models.positions().await, one_to(position));
+    running.stop().await;
 }
