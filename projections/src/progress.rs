@@ -108,6 +108,20 @@ impl Report {
         });
     }
 
+    /// What has stopped starts again: how it ended before tells nothing of now.
+    pub(crate) fn started(&self) {
+        let starting = |status: &mut Status| {
+            if matches!(status, Status::Stopped { .. }) {
+                *status = Status::Starting;
+            }
+        };
+        self.0.send_modify(|board| {
+            board.whole = None;
+            let told = board.partitions.values_mut();
+            told.for_each(|told| starting(&mut told.status));
+        });
+    }
+
     pub(crate) fn forget(&self, key: (i32, u16)) {
         self.0.send_modify(|board| {
             board.partitions.remove(&key);

@@ -126,6 +126,7 @@ impl Projection {
     /// Dropping the future loses nothing: a batch is in the model with its checkpoint or not at all.
     /// Leases that are not given back are taken over when their term is over.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        self.shared.report.started();
         let mut crew = Crew::default();
         tokio::select! {
             () = self.look_after(&mut crew) => {}
