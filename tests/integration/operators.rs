@@ -4,13 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use folio_core::InMemoryStore;
+use folio_operator::projections::{self, RebuildArgs};
+use folio_operator::{Desk, Finding, OperatorError, ProjectionsArgs, ProjectionsCommand};
 use folio_postgres::Database;
+use folio_projections::{BuildState, Projection, StoreSource};
 use folio_tests::api::Api;
 use folio_tests::postgres;
 use folio_tests::process::{Ended, PATIENCE, Program, command, run};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::sync::watch;
+
+use crate::projections::kit::{Models, Positions, Running, SETTINGS, append, one_to, operator};
 
 /// One more than a runner reads at once, so that a bound on the rate has it wait in between.
 const MANY: usize = 1_001;
@@ -359,6 +366,89 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     }
     assert_eq!((book.history().await, book.json("list", 0).await), before);
     api.stop().await;
+}
+
+/// An app that stops at what it cannot take in: the command ends too, and says what it was.
+#[tokio::test]
+async fn a_rebuild_that_cannot_be_filled_says_why() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    append(&store, 20).await;
+    let projector = Positions::default();
+    let running = Running::start(projector.clone(), Arc::clone(&store), &models).await;
+    running.reaches(20).await;
+    let projection = running.projection.clone();
+    running.stop().await;
+    projector.poison.store(10, Ordering::SeqCst);
+    let (result, said) = rebuild(&projection).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, OperatorError::Stopped { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("position 10 is poison"),
+        "{error}"
+    );
+    assert_eq!(said, "positions build 2 is begun\n");
+
+    // It is gone on with when the projector has been mended.
+    projector.poison.store(0, Ordering::SeqCst);
+    let (result, said) = rebuild(&projection).await;
+    assert_eq!(result.unwrap(), Finding::Clean, "{said}");
+    assert!(said.contains("positions build 2 is gone on with"), "{said}");
+    assert_eq!(models.positions().await, one_to(20));
+}
+
+/// A new revision goes live on its own as well. Whoever is first, it is live in the end.
+#[tokio::test]
+async fn a_rebuild_of_a_new_revision_ends_live() {
+    for _ in 0..10 {
+        let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+        append(&store, 20).await;
+        let running = Running::start(Positions::default(), Arc::clone(&store), &models).await;
+        running.reaches(20).await;
+        running.stop().await;
+        let source = StoreSource::new(Arc::clone(&store));
+        let (next, models) = (Positions::of_revision(2), models.database());
+        let projection = Projection::open(next, source, models, SETTINGS)
+            .await
+            .unwrap();
+        let (result, said) = rebuild(&projection).await;
+        assert_eq!(result.unwrap(), Finding::Clean, "{said}");
+        let builds = projection.builds().await.unwrap();
+        let states: Vec<_> = builds
+            .iter()
+            .map(|build| (build.revision, build.state))
+            .collect();
+        assert_eq!(
+            states,
+            [(1, BuildState::Kept), (2, BuildState::Live)],
+            "{said}"
+        );
+    }
+}
+
+/// `projections rebuild positions --swap`, mounted in an app of its own, and what it says.
+async fn rebuild(projection: &Projection) -> (Result<Finding, OperatorError>, String) {
+    let (_stop, stop) = watch::channel(false);
+    let mut out = Vec::new();
+    let mut desk = Desk {
+        projections: std::slice::from_ref(projection),
+        by: operator(),
+        stop,
+        out: &mut out,
+    };
+    let arguments = ProjectionsArgs {
+        actor: None,
+        command: ProjectionsCommand::Rebuild(RebuildArgs {
+            name: "positions".to_owned(),
+            partitions: 1,
+            rate: None,
+            restart: false,
+            swap: true,
+            swap_anyway: false,
+            no_diff: false,
+        }),
+    };
+    let result = Box::pin(projections::run(arguments, &mut desk)).await;
+    (result, String::from_utf8(out).unwrap())
 }
 
 /// A book as an operator reaches it.

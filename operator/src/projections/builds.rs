@@ -25,7 +25,12 @@ pub(crate) async fn make_live(
     build: i32,
 ) -> Result<(), OperatorError> {
     let (name, before) = (projection.name().name, live(projection).await?.name.build);
-    projection.swap(build, &desk.by).await?;
+    // The upgrade to a new revision may do the same, and come between.
+    if let Err(error) = projection.swap(build, &desk.by).await
+        && live(projection).await?.name.build != build
+    {
+        return Err(error.into());
+    }
     if before == build {
         return desk.say(format_args!("{name} build {build} is live already"));
     }

@@ -37,7 +37,8 @@ pub(crate) async fn while_filled<T>(projection: &Projection, work: impl Future<O
         stop.send_replace(true);
         done
     };
-    let (done, ()) = tokio::join!(work, projection.run(stopped));
+    // They start first, so that `work` sees how they fare now and not how they ended before.
+    let ((), done) = tokio::join!(projection.run(stopped), work);
     done
 }
 

@@ -34,6 +34,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
         "folio-tests",
         &[
             "folio-core",
+            "folio-operator",
             "folio-postgres",
             "folio-projections",
             "folio-runtime",
