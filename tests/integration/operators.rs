@@ -261,6 +261,34 @@ async fn what_is_parked_is_listed_retried_and_passed_over() {
     api.stop().await;
 }
 
+/// What was parked is forgotten with all else, or the build could not go live.
+#[tokio::test]
+async fn a_rebuild_begins_again_from_the_first_event() {
+    let api = api_with_accounts().await;
+    let book = Book::of(&api);
+    set_type(&api.databases.events, "2", "AccountExploded").await;
+    let rebuilt = book.run("rebuild balances").await;
+    assert_eq!(rebuilt.status.code(), Some(1), "{rebuilt:?}");
+    assert_eq!(book.json("list", 0).await[1]["dead_letters"], 1);
+    set_type(&api.databases.events, "2", "AccountCredited").await;
+
+    let again = book.does("rebuild balances --restart --swap").await;
+    assert!(again.contains("balances build 2 begins again"), "{again}");
+    let build = &book.json("list", 0).await[1];
+    assert_eq!(
+        (&build["state"], &build["dead_letters"]),
+        (&json!("live"), &json!(0))
+    );
+    let operations: Vec<String> = book
+        .history()
+        .await
+        .into_iter()
+        .map(|[what, ..]| what)
+        .collect();
+    assert_eq!(operations, ["create", "rebuild", "restart", "swap"]);
+    api.stop().await;
+}
+
 #[tokio::test]
 async fn a_rebuild_without_a_service_is_interrupted_and_gone_on_with() {
     let api = api_with_accounts().await;
