@@ -11,9 +11,15 @@ use crate::projector::Projector;
 
 // Two processes that start at once would both make the first build.
 const LOCK: &str = "LOCK TABLE projections.builds IN SHARE ROW EXCLUSIVE MODE";
+// A build that is begun while its projection is paused is paused as the live one is.
 const INSERT: &str = "INSERT INTO projections.builds \
-     (projection, build, revision, state, partitions, events_per_second, live_since) \
-     VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4 = 'live' THEN now() END)";
+     (projection, build, revision, state, partitions, events_per_second, live_since, \
+      paused_by, pause_reason, paused_at) \
+     SELECT $1::text, $2::integer, $3::integer, $4::text, $5::smallint, $6::integer, \
+            CASE WHEN $4 = 'live' THEN now() END, \
+            live.paused_by, live.pause_reason, live.paused_at \
+     FROM (SELECT) one \
+     LEFT JOIN projections.builds live ON live.projection = $1 AND live.state = 'live'";
 const CHECKPOINTS: &str = "INSERT INTO projections.checkpoints \
      (projection, build, partition, position) \
      SELECT $1, $2, number, 0 FROM generate_series(0, $3::integer - 1) number";

@@ -213,6 +213,21 @@ async fn a_paused_projection_stands_still_in_every_process() {
         wait_until(|| three.progress.status() == Status::Paused).await;
         three.stop().await;
         assert_eq!(models.positions_and_checkpoint().await, at_pause);
+        if round == 5 {
+            // And for a build that is begun meanwhile.
+            let begun = two
+                .projection
+                .rebuild(Filling::default(), &by)
+                .await
+                .unwrap();
+            let builds = two.projection.builds().await.unwrap();
+            let build = builds
+                .iter()
+                .find(|build| build.name == *begun.build())
+                .unwrap();
+            assert_eq!(build.pause.as_ref().unwrap().reason, "the bank asked");
+            assert_eq!(build.position(), at(0));
+        }
         two.projection.resume(&by).await.unwrap();
         two.reaches(30 + round * 100).await;
     }
