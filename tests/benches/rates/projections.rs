@@ -20,6 +20,7 @@ use futures_util::{StreamExt, stream};
 use ledger_example::account::{AccountEvent as LedgerEvent, ContraAccount, Overdraft, Posting};
 use ledger_example::service::open_balances;
 use tokio::sync::watch;
+use tokio_postgres::types::ToSql;
 
 use crate::account::AccountEvent;
 use crate::measure::{Measured, median, runs, setting};
@@ -209,22 +210,35 @@ async fn post(store: &PostgresStore, account: &str, postings: u64) {
 }
 
 /// A thousand events a second: from each one's acknowledgement to its row.
+///
+/// Beside two programs that are written by hand: one that does the same job (it is woken by the same
+/// store, reads the event, and writes row and checkpoint in one transaction), and one that is told all
+/// that it needs in a notification, and writes a row without a checkpoint.
 pub(crate) async fn live(server: &tokio_postgres::Config, report: &mut Report) {
-    let (mut raw, mut ours) = (Vec::new(), Vec::new());
+    let (mut bare, mut by_hand, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs() {
         let (bench, database) = (Bench::new(server).await, models(server).await);
         ours.push(live_by_folio(&bench, &database).await);
-        raw.push(live_by_hand(&bench.database, &database).await);
+        bare.push(live_by_notification(&bench.database, &database).await);
+        let (bench, database) = (Bench::new(server).await, models(server).await);
+        by_hand.push(live_by_hand(&bench, &database).await);
     }
     // The run whose slow calls are in the middle.
     let middle = |mut runs: Vec<Measured>| {
         runs.sort_by_key(|run| run.percentile_us(99));
         runs.swap_remove(runs.len() / 2)
     };
+    let ours = middle(ours);
     report.line(
-        "live at 1,000/s (ms; lower is better)",
-        &middle(raw),
-        &middle(ours),
+        "live at 1,000/s, same job (ms; lower is better)",
+        &middle(by_hand),
+        &ours,
+        None,
+    );
+    report.line(
+        "live at 1,000/s, row alone (ms; lower is better)",
+        &middle(bare),
+        &ours,
         None,
     );
 }
@@ -240,11 +254,60 @@ async fn live_by_folio(bench: &Bench, database: &Database) -> Measured {
         .wait_for(Position::START, Duration::from_secs(5))
         .await
         .unwrap();
+    let measured = append_and_see(bench, move |position| {
+        let progress = progress.clone();
+        async move {
+            let patience = Duration::from_secs(5);
+            progress.wait_for(position, patience).await.unwrap();
+        }
+    });
+    let measured = measured.await;
+    stop.send_replace(true);
+    running.await.unwrap();
+    measured
+}
+
+async fn live_by_hand(bench: &Bench, database: &Database) -> Measured {
+    let mut by_hand = ByHand::new(&bench.database, database).await;
+    let mut appended = bench.store.appended();
+    let (done, seen) = watch::channel(0);
+    let running = tokio::spawn(async move {
+        while appended.changed().await.is_ok() {
+            loop {
+                let rows = by_hand.page(by_hand.after).await;
+                if rows.is_empty() {
+                    break;
+                }
+                by_hand.write(&rows).await;
+                done.send_replace(by_hand.after);
+            }
+        }
+    });
+    let measured = append_and_see(bench, move |position| {
+        let mut seen = seen.clone();
+        async move {
+            let is_there = |last: &i64| *last >= position.number();
+            seen.wait_for(is_there).await.unwrap();
+        }
+    });
+    let measured = measured.await;
+    running.abort();
+    measured
+}
+
+/// Appends events at a steady rate, and takes the time from each acknowledgement until `see` ends.
+async fn append_and_see<F>(
+    bench: &Bench,
+    see: impl Fn(Position) -> F + Clone + Send + 'static,
+) -> Measured
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut ticks = tokio::time::interval(Duration::from_millis(1));
     let mut calls = Vec::new();
     for number in 0..LIVE_EVENTS {
         ticks.tick().await;
-        let (store, progress) = (Arc::clone(&bench.store), progress.clone());
+        let (store, see) = (Arc::clone(&bench.store), see.clone());
         calls.push(tokio::spawn(async move {
             let request = ours::request((number % ACCOUNTS).to_string(), 1);
             let appended = store.append(request).await.unwrap();
@@ -252,22 +315,15 @@ async fn live_by_folio(bench: &Bench, database: &Database) -> Measured {
                 panic!()
             };
             let acknowledged = Instant::now();
-            let patience = Duration::from_secs(5);
-            progress
-                .wait_for(events[0].position, patience)
-                .await
-                .unwrap();
+            see(events[0].position).await;
             u32::try_from(acknowledged.elapsed().as_micros()).unwrap()
         }));
     }
-    let measured = collected(calls).await;
-    stop.send_replace(true);
-    running.await.unwrap();
-    measured
+    collected(calls).await
 }
 
 /// Whoever listens writes everything that has come until then in one upsert.
-async fn live_by_hand(store: &Database, database: &Database) -> Measured {
+async fn live_by_notification(store: &Database, database: &Database) -> Measured {
     let (client, mut connection) = store
         .config(Role::Appender)
         .connect(tokio_postgres::NoTls)
@@ -348,52 +404,95 @@ const UPSERT: &str = "INSERT INTO raw.balances AS b SELECT * FROM unnest($1::tex
 /// The same rows by a program that knows its one table: it reads what it needs of an event, and the
 /// next batch while it writes one.
 async fn hand_written(store: &Database, database: &Database, events: u64) -> i64 {
-    let reader = store.connect(Role::Reader).await.unwrap();
-    let read = reader
-        .prepare(
-            "SELECT stream_id, payload FROM store.events \
-             WHERE position > $1 AND position <= $2 ORDER BY position",
-        )
-        .await
-        .unwrap();
-    let mut writer = database.connect(Role::Projector).await.unwrap();
-    let upsert = writer.prepare(UPSERT).await.unwrap();
-    let moved = writer
-        .prepare("UPDATE raw.checkpoint SET position = $2 WHERE id = 1 AND position = $1")
-        .await
-        .unwrap();
-    let page = async |after: i64| {
-        let until = after + BATCH.events();
-        reader.query(&read, &[&after, &until]).await.unwrap()
-    };
-    let (mut after, mut total) = (0, 0);
-    let mut rows = page(0).await;
+    let mut by_hand = ByHand::new(store, database).await;
+    let mut total = 0;
+    let mut rows = by_hand.page(0).await;
     while !rows.is_empty() {
-        let last = after + i64::try_from(rows.len()).unwrap();
-        let write = async {
-            let mut changes = BTreeMap::<&str, i64>::new();
-            for row in &rows {
-                let AccountEvent::Credited(posting) = raw::decode(row.get(1));
-                *changes.entry(row.get(0)).or_default() += cents(&posting.amount);
-            }
-            let (accounts, cents): (Vec<&str>, Vec<i64>) = changes.into_iter().unzip();
-            let transaction = writer.transaction().await.unwrap();
-            transaction.execute(&moved, &[&after, &last]).await.unwrap();
-            transaction
-                .execute(&upsert, &[&accounts, &cents])
-                .await
-                .unwrap();
-            #[expect(clippy::disallowed_methods, reason = "by hand")]
-            transaction.commit().await.unwrap();
-            cents.iter().sum::<i64>()
-        };
-        let (sum, next) = join(write, page(last)).await;
+        let last = by_hand.after + i64::try_from(rows.len()).unwrap();
+        let next = by_hand.page(last);
+        let (sum, next) = join(by_hand.write(&rows), next).await;
         total += sum;
-        after = last;
         rows = next;
     }
-    assert_eq!(u64::try_from(after).unwrap(), events);
+    assert_eq!(u64::try_from(by_hand.after).unwrap(), events);
     total
+}
+
+/// A projection of balances without a framework.
+struct ByHand {
+    pages: Pages,
+    writer: tokio_postgres::Client,
+    upsert: tokio_postgres::Statement,
+    moved: tokio_postgres::Statement,
+    after: i64,
+}
+
+/// Reads the store beside the writing.
+#[derive(Clone)]
+struct Pages {
+    reader: Arc<tokio_postgres::Client>,
+    read: tokio_postgres::Statement,
+}
+
+impl Pages {
+    async fn after(self, position: i64) -> Vec<tokio_postgres::Row> {
+        let until = position + BATCH.events();
+        let range: [&(dyn ToSql + Sync); 2] = [&position, &until];
+        self.reader.query(&self.read, &range).await.unwrap()
+    }
+}
+
+impl ByHand {
+    async fn new(store: &Database, database: &Database) -> Self {
+        let reader = store.connect(Role::Reader).await.unwrap();
+        let read = reader
+            .prepare(
+                "SELECT stream_id, payload FROM store.events \
+                 WHERE position > $1 AND position <= $2 ORDER BY position",
+            )
+            .await
+            .unwrap();
+        let writer = database.connect(Role::Projector).await.unwrap();
+        let upsert = writer.prepare(UPSERT).await.unwrap();
+        let moved = writer
+            .prepare("UPDATE raw.checkpoint SET position = $2 WHERE id = 1 AND position = $1")
+            .await
+            .unwrap();
+        Self {
+            pages: Pages {
+                reader: Arc::new(reader),
+                read,
+            },
+            writer,
+            upsert,
+            moved,
+            after: 0,
+        }
+    }
+
+    fn page(&self, after: i64) -> impl Future<Output = Vec<tokio_postgres::Row>> + use<> {
+        self.pages.clone().after(after)
+    }
+
+    /// Writes rows and checkpoint, and answers with what the events add up to.
+    async fn write(&mut self, rows: &[tokio_postgres::Row]) -> i64 {
+        let last = self.after + i64::try_from(rows.len()).unwrap();
+        let mut changes = BTreeMap::<&str, i64>::new();
+        for row in rows {
+            let AccountEvent::Credited(posting) = raw::decode(row.get(1));
+            *changes.entry(row.get(0)).or_default() += cents(&posting.amount);
+        }
+        let (accounts, cents): (Vec<&str>, Vec<i64>) = changes.into_iter().unzip();
+        let transaction = self.writer.transaction().await.unwrap();
+        let checkpoint: [&(dyn ToSql + Sync); 2] = [&self.after, &last];
+        transaction.execute(&self.moved, &checkpoint).await.unwrap();
+        let row: [&(dyn ToSql + Sync); 2] = [&accounts, &cents];
+        transaction.execute(&self.upsert, &row).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "by hand")]
+        transaction.commit().await.unwrap();
+        self.after = last;
+        cents.iter().sum()
+    }
 }
 
 async fn open(bench: &Bench, database: &Database) -> Projection {
