@@ -87,8 +87,19 @@ pub struct Participant {
 pub enum Part {
     /// Its state is read, and must not have changed when the command is recorded.
     Read,
+    /// Its state is read as with [`Read`](Self::Read), but taken to be none until the store says
+    /// otherwise.
+    Create,
     /// It is only written to, whatever has happened to it. Such commands never conflict on it.
     AppendOnly,
+}
+
+impl Part {
+    /// Whether the decision depends on the aggregate's state.
+    #[must_use]
+    pub const fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::Create)
+    }
 }
 
 impl Participant {
@@ -99,6 +110,20 @@ impl Participant {
             kind: Kind::of::<A>(),
             id: id.to_owned(),
             role: Part::Read,
+        }
+    }
+
+    /// An aggregate that the command most likely begins.
+    ///
+    /// It is not looked for: the first decision is made on no state, unless one is in memory, and
+    /// recorded only if there is no such stream. Where there is one, it is loaded, and decided on
+    /// again. That saves a round trip, and decides no differently than [`read`](Self::read).
+    #[must_use]
+    pub fn create<A: Aggregate>(id: &str) -> Self {
+        Self {
+            kind: Kind::of::<A>(),
+            id: id.to_owned(),
+            role: Part::Create,
         }
     }
 
@@ -116,6 +141,12 @@ impl Participant {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// How it takes part.
@@ -252,8 +283,8 @@ impl<'a> States<'a> {
 
     /// The state of the aggregate `A` named `id`; none before its first event.
     ///
-    /// An aggregate that is not among those that the command [reads](Participant::read) has no state
-    /// here, and asking for it fails the command with [`Undeclared`]: nothing would make sure that
+    /// An aggregate that is not among those that the command [reads](Participant::read) or
+    /// [begins](Participant::create) has no state here, and asking for it fails the command with [`Undeclared`]: nothing would make sure that
     /// it is still so when the command is recorded.
     #[must_use]
     pub fn of<A: Aggregate>(&self, id: &str) -> Option<&A> {
@@ -262,7 +293,7 @@ impl<'a> States<'a> {
             .iter()
             .zip(&self.states)
             .find(|(participant, _)| {
-                participant.role == Part::Read
+                participant.role.is_read()
                     && participant.id == id
                     && participant.kind.type_id == TypeId::of::<A>()
             });

@@ -23,6 +23,16 @@ pub(crate) struct Done {
     pub(crate) after: Vec<Current>,
 }
 
+/// What is taken to be so of an aggregate that a command [creates](Part::Create) and that is not in
+/// memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Assume {
+    /// There is none.
+    New,
+    /// Nothing: it was wrong once.
+    Nothing,
+}
+
 /// One try: load, decide, append.
 ///
 /// What was decided is in the cache before it is recorded, for the next command to be decided on. If
@@ -63,14 +73,18 @@ impl<'a, S: EventStore> Attempt<'a, S> {
         mut self,
         context: &CommandContext,
         fingerprint: Fingerprint,
+        assume: Assume,
         decide: &(impl Fn(&States<'_>) -> Result<Decision, ExecuteError> + Sync),
     ) -> Result<Done, ExecuteError> {
         let executor = self.executor;
         let mut loaded = Vec::with_capacity(self.keys.len());
         for (participant, key) in self.participants.iter().zip(self.keys) {
-            loaded.push(match participant.part() {
-                Part::Read => executor.load(participant, key).await?,
-                Part::AppendOnly => Current::default(),
+            loaded.push(match (participant.part(), assume) {
+                (Part::Read, _) | (Part::Create, Assume::Nothing) => {
+                    executor.load(participant, key).await?
+                }
+                (Part::Create, Assume::New) => executor.cache().assume_new(),
+                (Part::AppendOnly, _) => Current::default(),
             });
         }
         let Decided {
@@ -134,7 +148,7 @@ impl<'a, S: EventStore> Attempt<'a, S> {
         let parts = self.participants.iter().map(Participant::part);
         let writes = parts
             .zip(writes)
-            .filter(|(part, write)| *part == Part::Read || !write.events.is_empty())
+            .filter(|(part, write)| part.is_read() || !write.events.is_empty())
             .map(|(_, write)| write)
             .collect();
         let request = Append {
@@ -159,7 +173,7 @@ impl<'a, S: EventStore> Attempt<'a, S> {
         {
             match participant.part() {
                 Part::AppendOnly => held.remove(key),
-                Part::Read => {
+                Part::Read | Part::Create => {
                     *generation = Some(before.generation);
                     if before.version != after.version {
                         let (key, kind) = (key.clone(), participant.kind());
@@ -184,7 +198,7 @@ impl<'a, S: EventStore> Attempt<'a, S> {
             .map(|((participant, key), current)| StreamWrite {
                 stream: key.stream.clone(),
                 expected: match participant.part() {
-                    Part::Read => current.expected(),
+                    Part::Read | Part::Create => current.expected(),
                     Part::AppendOnly => ExpectedVersion::Any,
                 },
                 events: Vec::new(),

@@ -17,7 +17,7 @@ pub(crate) struct Current {
     pub(crate) state: AnyState,
     pub(crate) version: Version,
     pub(crate) last_event: Option<EventId>,
-    /// Which loading from the store it goes back to.
+    /// Which loading from the store it goes back to, or which assumption that nothing is there.
     pub(crate) generation: u64,
 }
 
@@ -107,10 +107,18 @@ impl StateCache {
     /// nobody else has put one in.
     pub(crate) fn put_loaded(&self, key: Key, kind: Kind, mut current: Current) -> Current {
         let mut held = self.lock();
-        held.generations = held.generations.wrapping_add(1);
-        current.generation = held.generations;
+        current.generation = held.next_generation();
         held.put(key, kind, current.clone(), self.bound_bytes);
         current
+    }
+
+    /// The state of an aggregate that is taken not to be there yet. It is not put in: that would be
+    /// believed by others.
+    pub(crate) fn assume_new(&self) -> Current {
+        Current {
+            generation: self.lock().next_generation(),
+            ..Current::default()
+        }
     }
 
     /// Puts in a state that was decided, in place of the one that it was decided on.
@@ -127,6 +135,12 @@ impl StateCache {
 impl Held {
     pub(crate) fn get(&mut self, key: &Key) -> Option<&Current> {
         self.entries.get(key).map(|entry| &entry.current)
+    }
+
+    /// Names a loading, or an assumption in place of one.
+    pub(crate) fn next_generation(&mut self) -> u64 {
+        self.generations = self.generations.wrapping_add(1);
+        self.generations
     }
 
     /// Takes out a state that goes back to the loading `generation`, and whatever was decided on it.

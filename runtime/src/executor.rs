@@ -20,10 +20,10 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
 
-use crate::attempt::{Attempt, Decision, Done};
+use crate::attempt::{Assume, Attempt, Decision, Done};
 use crate::cache::{Current, Key, StateCache};
 use crate::error::ExecuteError;
-use crate::reply::{JointReply, JointVerdict, Reply, Verdict};
+use crate::reply::{JointReply, JointVerdict, Reply, StatesAfter, Verdict};
 
 /// The size of a page of a stream that does not end on the first one: large enough for the round trip
 /// not to count, small enough that little is left to be folded when the last one is there.
@@ -194,14 +194,38 @@ impl<S: EventStore> Executor<S> {
         let done = self
             .carry_out(&participants, &context, fingerprint, decide)
             .await?;
-        let verdict = match self.accepted(done.appended.outcome).await? {
-            Ok((events, position)) => JointVerdict::Accepted { events, position },
-            Err(refusal) => JointVerdict::Refused(read_refusal(&refusal)?),
+        let status = done.appended.status;
+        let (events, position) = match self.accepted(done.appended.outcome).await? {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                let verdict = JointVerdict::Refused(read_refusal(&refusal)?);
+                return Ok(JointReply { status, verdict });
+            }
         };
-        Ok(JointReply {
-            status: done.appended.status,
-            verdict,
-        })
+        let mut states = StatesAfter::default();
+        for (index, participant) in participants.into_iter().enumerate() {
+            let stream = participant.stream()?;
+            let last = events.iter().rfind(|event| event.stream == stream);
+            let Some(last) = last.filter(|_| participant.part().is_read()) else {
+                continue;
+            };
+            let current = match (status, done.after.get(index)) {
+                (AppendStatus::Executed, Some(current)) => current.clone(),
+                // The stream may have moved on; the answer is the state as it was then.
+                _ => {
+                    let until = |event: &RecordedEvent| event.version <= last.version;
+                    self.replay(&participant, &stream, Current::default(), until)
+                        .await?
+                }
+            };
+            states.put(participant, current);
+        }
+        let verdict = JointVerdict::Accepted {
+            events,
+            states,
+            position,
+        };
+        Ok(JointReply { status, verdict })
     }
 
     /// The state of the aggregate `A` named `id`, and its version, by replay of its events up to
@@ -245,9 +269,10 @@ impl<S: EventStore> Executor<S> {
             .map(|participant| Ok(Key::new(participant.kind(), participant.stream()?)))
             .collect::<Result<Vec<_>, InvalidStreamId>>()?;
         let mut retries_left = self.retries.0;
+        let mut assume = Assume::New;
         loop {
             let attempt = Attempt::new(self, participants, &keys);
-            match attempt.run(context, fingerprint, &decide).await {
+            match attempt.run(context, fingerprint, assume, &decide).await {
                 Err(ExecuteError::Append(AppendError::VersionConflict {
                     stream,
                     expected,
@@ -265,6 +290,7 @@ impl<S: EventStore> Executor<S> {
                         });
                     }
                     retries_left = retries_left.saturating_sub(1);
+                    assume = Assume::Nothing;
                 }
                 done => return done,
             }

@@ -71,4 +71,4 @@ mod reply;
 
 pub use error::ExecuteError;
 pub use executor::{CacheBytes, Executor, Retries};
-pub use reply::{JointReply, JointVerdict, Reply, Verdict};
+pub use reply::{JointReply, JointVerdict, Reply, StatesAfter, Verdict};

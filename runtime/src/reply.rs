@@ -1,7 +1,12 @@
 //! What a command's sender is answered.
 
+use std::any::TypeId;
+
+use folio_core::joint::{AnyState, Participant};
 use folio_core::store::AppendStatus;
 use folio_core::{Aggregate, Position, RecordedEvent, Version};
+
+use crate::cache::Current;
 
 /// A command's outcome, with what it left behind.
 #[derive(Debug, Clone)]
@@ -46,9 +51,43 @@ pub enum JointVerdict<R> {
     Accepted {
         /// The events it caused, on all of its participants, maybe none.
         events: Vec<RecordedEvent>,
+        /// What they left behind.
+        states: StatesAfter,
         /// The position of its last event. With no event, a position up to which all is decided.
         position: Position,
     },
     /// It was refused.
     Refused(R),
+}
+
+/// The states right after a command, whatever has happened since, of the aggregates that it both read
+/// and wrote to.
+#[derive(Debug, Clone, Default)]
+pub struct StatesAfter(Vec<StateAfter>);
+
+#[derive(Debug, Clone)]
+struct StateAfter {
+    participant: Participant,
+    state: AnyState,
+    version: Version,
+}
+
+impl StatesAfter {
+    /// The state of the aggregate `A` named `id`, and its version.
+    #[must_use]
+    pub fn of<A: Aggregate>(&self, id: &str) -> Option<(&A, Version)> {
+        let is_it = |after: &&StateAfter| {
+            after.participant.id() == id && after.participant.kind().type_id == TypeId::of::<A>()
+        };
+        let after = self.0.iter().find(is_it)?;
+        Some((after.state.of::<A>()?, after.version))
+    }
+
+    pub(crate) fn put(&mut self, participant: Participant, current: Current) {
+        self.0.push(StateAfter {
+            participant,
+            state: current.state,
+            version: current.version,
+        });
+    }
 }

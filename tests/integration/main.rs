@@ -18,6 +18,7 @@ mod executor;
 mod faults;
 mod feed;
 mod http;
+mod joint;
 mod kill;
 mod operators;
 mod outside;
