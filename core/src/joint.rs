@@ -117,7 +117,8 @@ impl Participant {
     ///
     /// It is not looked for: the first decision is made on no state, unless one is in memory, and
     /// recorded only if there is no such stream. Where there is one, it is loaded, and decided on
-    /// again. That saves a round trip, and decides no differently than [`read`](Self::read).
+    /// again. That saves a round trip, and decides no differently than [`read`](Self::read); but where
+    /// there is one that is not in memory, it uses up one of the executor's retries.
     #[must_use]
     pub fn create<A: Aggregate>(id: &str) -> Self {
         Self {
@@ -284,8 +285,8 @@ impl<'a> States<'a> {
     /// The state of the aggregate `A` named `id`; none before its first event.
     ///
     /// An aggregate that is not among those that the command [reads](Participant::read) or
-    /// [begins](Participant::create) has no state here, and asking for it fails the command with [`Undeclared`]: nothing would make sure that
-    /// it is still so when the command is recorded.
+    /// [begins](Participant::create) has no state here, and asking for it fails the command with
+    /// [`Undeclared`]: nothing would make sure that it is still so when the command is recorded.
     #[must_use]
     pub fn of<A: Aggregate>(&self, id: &str) -> Option<&A> {
         let found = self
