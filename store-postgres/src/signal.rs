@@ -43,7 +43,7 @@ pub(crate) async fn exchange(
 }
 
 /// Where the appender tells how far it has come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Hints {
     /// What this process has appended, for the others to be told.
     pub(crate) here: watch::Sender<Position>,
@@ -53,7 +53,7 @@ pub(crate) struct Hints {
 
 impl Hints {
     pub(crate) fn appended_here(&self, position: Position) {
-        self.here.send_replace(position);
+        raise(&self.here, position);
         raise(&self.appended, position);
     }
 }

@@ -20,6 +20,9 @@ use crate::sqlstate::Effect;
 /// How often a statement that lost a deadlock, or could not be serialised, is sent again.
 const RESENDS: u32 = 5;
 
+/// From how many requests on a batch is answered beside the next one.
+const LARGE: usize = 32;
+
 /// A request on its way.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -114,7 +117,7 @@ impl Appender {
                 metrics::histogram!("folio_append_queue_seconds").record(request.queued.elapsed());
             }
             match self.resolve(&part).await {
-                Sent::Answered(rows, layout) => self.answer(part, &rows, layout),
+                Sent::Answered(rows, layout) => self.answer(part, rows, layout),
                 Sent::Refused(_) | Sent::Repeats(_) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.push(later);
@@ -227,31 +230,14 @@ impl Appender {
         }
     }
 
-    fn answer(&self, part: Vec<Request>, rows: &[Row], layout: Layout) {
-        let (entries, replies): (Vec<_>, Vec<_>) = part
-            .into_iter()
-            .map(|request| (request.entry, request.reply))
-            .unzip();
-        match answers(entries, layout, rows) {
-            Ok(answers) => {
-                let last = answers.iter().rev().find_map(last_position);
-                for (reply, answer) in replies.into_iter().zip(answers) {
-                    if let Err(AppendError::VersionConflict { .. }) = &answer {
-                        metrics::counter!("folio_append_conflicts_total").increment(1);
-                    }
-                    // Whoever asked may have gone.
-                    let _ = reply.send(answer);
-                }
-                if let Some(last) = last {
-                    self.hints.appended_here(last);
-                }
-            }
-            Err(error) => {
-                let error = Shared::new(error);
-                for reply in replies {
-                    let _ = reply.send(Err(AppendError::Failed(error.boxed())));
-                }
-            }
+    /// Answers a batch. A large one is answered by a task of its own, while the server has the next.
+    /// A small one is not worth the wait for another thread.
+    fn answer(&self, part: Vec<Request>, rows: Vec<Row>, layout: Layout) {
+        let hints = self.hints.clone();
+        if part.len() < LARGE {
+            answer(part, &rows, layout, &hints);
+        } else {
+            tokio::spawn(async move { answer(part, &rows, layout, &hints) });
         }
     }
 }
@@ -339,6 +325,34 @@ fn gather(backlog: &mut VecDeque<Request>, settings: &AppendSettings) -> Vec<Req
         backlog.push_front(request);
     }
     batch
+}
+
+fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, hints: &Hints) {
+    let (entries, replies): (Vec<_>, Vec<_>) = part
+        .into_iter()
+        .map(|request| (request.entry, request.reply))
+        .unzip();
+    match answers(entries, layout, rows) {
+        Ok(answers) => {
+            let last = answers.iter().rev().find_map(last_position);
+            for (reply, answer) in replies.into_iter().zip(answers) {
+                if let Err(AppendError::VersionConflict { .. }) = &answer {
+                    metrics::counter!("folio_append_conflicts_total").increment(1);
+                }
+                // Whoever asked may have gone.
+                let _ = reply.send(answer);
+            }
+            if let Some(last) = last {
+                hints.appended_here(last);
+            }
+        }
+        Err(error) => {
+            let error = Shared::new(error);
+            for reply in replies {
+                let _ = reply.send(Err(AppendError::Failed(error.boxed())));
+            }
+        }
+    }
 }
 
 fn tell(part: Vec<Request>, error: impl Fn(&Entry) -> AppendError) {
