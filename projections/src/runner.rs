@@ -1,5 +1,6 @@
 //! Fills one partition of a build: first to catch up, then live.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use crate::build::BuildState;
 use crate::dead_letters::{park, parked_streams};
 use crate::lease::{Elsewhere, Lease, Terms};
+use crate::model::ModelTransaction;
 use crate::name::PartitionName;
 use crate::progress::Status;
 use crate::projector::{ProjectorError, is_transient};
@@ -34,6 +36,9 @@ pub(crate) struct Runner {
     // Kept beside the future that works with it, so that a runner that is stopped can give it back.
     // The std mutex: it is never held across an await.
     lease: Mutex<Option<Lease>>,
+    // Whether streams of the build were parked when last looked at. Only a guess of how the next batch
+    // is best begun; what it is written by is looked at in its own transaction.
+    is_parking: AtomicBool,
 }
 
 /// How a runner ended that was not stopped.
@@ -66,6 +71,7 @@ impl Runner {
             name,
             filter,
             lease: Mutex::default(),
+            is_parking: AtomicBool::default(),
         }
     }
 
@@ -343,7 +349,18 @@ impl Runner {
                 partition: self.name.clone(),
             });
         };
+        if failed.is_none() && !events.is_empty() && !self.is_parking.load(Ordering::Relaxed) {
+            let (model, is_parking) = self
+                .shared
+                .begin_and_handle(&lease, (from, to), terms, events)
+                .await?;
+            if !is_parking {
+                return self.commit(model, events).await;
+            }
+            model.transaction.rollback().await?;
+        }
         let (mut model, is_parking) = self.shared.begin_batch(&lease, from, to).await?;
+        self.is_parking.store(is_parking, Ordering::Relaxed);
         let parked = if is_parking {
             parked_streams(&model, &self.name.build).await?
         } else {
@@ -362,6 +379,14 @@ impl Runner {
         } else if !events.is_empty() {
             self.shared.handle(terms, events, &mut model).await?;
         }
+        self.commit(model, events).await
+    }
+
+    async fn commit(
+        &self,
+        model: ModelTransaction,
+        events: &[RecordedEvent],
+    ) -> Result<(), RunnerError> {
         commit(model.transaction).await.map_err(refused)?;
         metrics::counter!("folio_projection_events_total", "projection" => self.shared.name().name)
             .increment(u64::try_from(events.len()).unwrap_or(u64::MAX));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::future::join;
@@ -18,7 +19,8 @@ use crate::sqlstate::Effect;
 /// end, the connection is closed, and the server rolls back: nobody is handed a session in the middle
 /// of somebody else's transaction.
 pub struct Transaction {
-    connection: Object,
+    // Shared with its own beginning, for as long as that is under way.
+    connection: Arc<Object>,
 }
 
 impl Transaction {
@@ -31,6 +33,7 @@ impl Transaction {
         connection
             .batch_execute(&format!("BEGIN; {opening}"))
             .await?;
+        let connection = Arc::new(connection);
         Ok(Self { connection })
     }
 
@@ -47,16 +50,33 @@ impl Transaction {
         statement: &Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<(Self, Vec<Row>), Error> {
+        let (transaction, rows) = Self::beginning(connection, opening, statement, parameters);
+        Ok((transaction, rows.await?))
+    }
+
+    /// As [`begin_with`](Self::begin_with), for who does not wait for the first answer. The future that
+    /// gives it has to be polled before anything else is sent; whatever is sent after that is carried
+    /// out after it.
+    pub fn beginning<'a>(
+        connection: Object,
+        opening: &str,
+        statement: &'a Statement,
+        parameters: &'a [&(dyn ToSql + Sync)],
+    ) -> (Self, impl Future<Output = Result<Vec<Row>, Error>> + 'a) {
+        let connection = Arc::new(connection);
         let opening = format!("BEGIN; {opening}");
-        // Polled in this order, and sent in the order in which they are polled.
-        let (begun, rows) = join(
-            connection.batch_execute(&opening),
-            connection.query(statement, parameters),
-        )
-        .await;
-        begun?;
-        let rows = rows?;
-        Ok((Self { connection }, rows))
+        let begun = Arc::clone(&connection);
+        let rows = async move {
+            // Polled in this order, and sent in the order in which they are polled.
+            let (begun, rows) = join(
+                begun.batch_execute(&opening),
+                begun.query(statement, parameters),
+            )
+            .await;
+            begun?;
+            rows
+        };
+        (Self { connection }, rows)
     }
 
     /// Begins a part that can be undone alone. One at a time.
@@ -93,10 +113,16 @@ impl Transaction {
     /// # Errors
     ///
     /// When the server is gone; there is no effect then either.
-    pub async fn rollback(mut self) -> Result<(), Error> {
+    pub async fn rollback(self) -> Result<(), Error> {
         self.connection.batch_execute("ROLLBACK").await?;
-        self.connection.finished();
+        self.hand_back();
         Ok(())
+    }
+
+    fn hand_back(mut self) {
+        if let Some(connection) = Arc::get_mut(&mut self.connection) {
+            connection.finished();
+        }
     }
 }
 
@@ -127,7 +153,7 @@ impl fmt::Debug for Transaction {
 /// # Cancel safety
 ///
 /// Dropping the future leaves open whether the server commits.
-pub async fn commit(mut transaction: Transaction) -> Result<(), CommitError> {
+pub async fn commit(transaction: Transaction) -> Result<(), CommitError> {
     // In a transaction that has failed, COMMIT rolls back and reports success. Any query is refused
     // there, and what comes after it in the same message is not looked at, so with this one a
     // swallowed error cannot pass for a commit.
@@ -136,7 +162,7 @@ pub async fn commit(mut transaction: Transaction) -> Result<(), CommitError> {
         .batch_execute("SELECT; COMMIT")
         .await
         .map_err(CommitError::from)?;
-    transaction.connection.finished();
+    transaction.hand_back();
     Ok(())
 }
 
