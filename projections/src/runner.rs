@@ -355,7 +355,7 @@ impl Runner {
                 .begin_and_handle(&lease, (from, to), terms, events)
                 .await?;
             if !is_parking {
-                return self.commit(model, events).await;
+                return self.commit_batch(model, events).await;
             }
             model.transaction.rollback().await?;
         }
@@ -379,10 +379,10 @@ impl Runner {
         } else if !events.is_empty() {
             self.shared.handle(terms, events, &mut model).await?;
         }
-        self.commit(model, events).await
+        self.commit_batch(model, events).await
     }
 
-    async fn commit(
+    async fn commit_batch(
         &self,
         model: ModelTransaction,
         events: &[RecordedEvent],

@@ -10,10 +10,9 @@ use folio_core::{BatchSize, CommandId, Position};
 use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::{AppendSettings, PostgresStore};
 use folio_tests::scale;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tokio::task::JoinSet;
 
+use super::held::Held;
 use super::{events_by_command, read_all, request, store_database, superuser, wait_until};
 
 const CALLERS: usize = 48;
@@ -161,16 +160,8 @@ async fn appends_go_on_without_the_writer_of_the_log() {
     let server = cluster.connection_config();
     let database = store_database(&server).await;
     let superuser = superuser(&server, &database).await;
-    let writer: i32 = superuser
-        .query_one(
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'",
-            &[],
-        )
-        .await
-        .unwrap()
-        .get(0);
     let store = PostgresStore::open(&database, 1).await.unwrap();
-    let held = Held::hold(writer);
+    let held = Held::writer_of_the_log(&superuser).await;
     let since = Instant::now();
     let appends = 200 * scale();
     for _ in 0..appends {
@@ -187,21 +178,4 @@ async fn appends_go_on_without_the_writer_of_the_log() {
     let events = events_by_command(&read_all(&store).await);
     assert_eq!(events.len(), appends + 1);
     cluster.remove().await.unwrap();
-}
-
-/// A process that is held still, until this is dropped.
-struct Held(Pid);
-
-impl Held {
-    fn hold(pid: i32) -> Self {
-        let pid = Pid::from_raw(pid);
-        kill(pid, Signal::SIGSTOP).unwrap();
-        Self(pid)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).unwrap();
-    }
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod disk;
 mod errors;
 mod freeze;
+mod held;
 mod leaving;
 mod proxy;
 mod replay;
