@@ -1,10 +1,17 @@
--- A range of the store in position order, of which only some events are wanted. The range bounds the
--- work where few are.
-SELECT position, version, recorded_at, event_id, command_id, schema_version,
-       event_type, payload, metadata, category, stream_id
-FROM store.events
-WHERE position > $1 AND position <= $2
-  AND ($3::text IS NULL OR category = $3)
+-- The next $2 events of the store, of which only some are wanted. The inner query bounds the work where
+-- few are. That it has a LIMIT of its own is what makes the planner walk the store by position: with
+-- all conditions in one place, and no statistics yet, it gathers for each page every event that the
+-- category has in the whole store, and sorts the range.
+SELECT *
+FROM (
+    SELECT position, version, recorded_at, event_id, command_id, schema_version,
+           event_type, payload, metadata, category, stream_id
+    FROM store.events
+    WHERE position > $1
+    ORDER BY position
+    LIMIT $2
+) AS next
+WHERE ($3::text IS NULL OR category = $3)
   AND ($4::text IS NULL OR stream_id = $4)
   -- The same rule as Member::has in core.
   AND ($5::bigint IS NULL
