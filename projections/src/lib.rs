@@ -125,6 +125,7 @@ mod lease;
 mod model;
 mod name;
 mod operations;
+mod pages;
 mod progress;
 mod projection;
 mod projector;

@@ -8,6 +8,8 @@ use folio_core::store::{EventStore, ReadError};
 use folio_core::{BatchSize, Checkpoint, Filter, HistoryError, Page, Position, StoreId};
 use tokio::sync::watch;
 
+use crate::pages::SharedPages;
+
 /// Events in position order: a store of this process, or another service's feed.
 ///
 /// Positions have no gaps and appear in order, so a reader that has seen one never has to look back.
@@ -52,13 +54,17 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// A store of this process as a [`Source`].
-pub struct StoreSource<S>(pub S);
+pub struct StoreSource<S> {
+    store: S,
+    pages: SharedPages,
+}
 
 impl<S: EventStore> StoreSource<S> {
     /// `store`, to be shared by all that read from it.
     #[must_use]
     pub fn new(store: S) -> Arc<Self> {
-        Arc::new(Self(store))
+        let pages = SharedPages::default();
+        Arc::new(Self { store, pages })
     }
 }
 
@@ -71,7 +77,7 @@ impl<S> fmt::Debug for StoreSource<S> {
 #[async_trait]
 impl<S: EventStore> Source for StoreSource<S> {
     async fn identify(&self) -> Result<StoreId, ReadError> {
-        Ok(self.0.store_id())
+        Ok(self.store.store_id())
     }
 
     async fn read(
@@ -80,25 +86,28 @@ impl<S: EventStore> Source for StoreSource<S> {
         after: Position,
         limit: BatchSize,
     ) -> Result<Page, ReadError> {
+        if let Some(page) = self.pages.read(self, filter, after, limit).await? {
+            return Ok(page);
+        }
         if *filter != Filter::all() {
-            return self.0.read_filtered(filter, after, limit).await;
+            return self.store.read_filtered(filter, after, limit).await;
         }
         // One question where a filtered read takes two.
-        let events = self.0.read_all(after, limit).await?;
+        let events = self.store.read_all(after, limit).await?;
         let through = events.last().map_or(after, |last| last.position);
         Ok(Page { events, through })
     }
 
     async fn head(&self) -> Result<Position, ReadError> {
-        self.0.head().await
+        self.store.head().await
     }
 
     fn appended(&self) -> watch::Receiver<Position> {
-        self.0.appended()
+        self.store.appended()
     }
 
     fn connections_opened(&self) -> u64 {
-        self.0.connections_opened()
+        self.store.connections_opened()
     }
 }
 
