@@ -8,7 +8,7 @@ use folio_core::filter::Member;
 use folio_core::store::ReadError;
 use folio_core::{Checkpoint, Filter, HistoryError, Position, RecordedEvent, error_chain};
 use folio_postgres::{CommitError, commit};
-use futures_util::future::join;
+use futures_util::future::{BoxFuture, join};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -36,6 +36,9 @@ pub(crate) struct Runner {
     // Kept beside the future that works with it, so that a runner that is stopped can give it back.
     // The std mutex: it is never held across an await.
     lease: Mutex<Option<Lease>>,
+    // A lease that is asked for. Kept here as well: a runner that is stopped before the answer is there
+    // may have the lease all the same, and somebody has to hear of it to give it back.
+    asked: tokio::sync::Mutex<Option<BoxFuture<'static, Asked>>>,
     // Whether streams of the build were parked when last looked at. Only a guess of how the next batch
     // is best begun; what it is written by is looked at in its own transaction.
     is_parking: AtomicBool,
@@ -49,6 +52,9 @@ pub(crate) enum Ended {
     /// Trying again does not help.
     Failed,
 }
+
+/// What asking for a lease comes to.
+type Asked = Result<Option<(Lease, Terms)>, RunnerError>;
 
 /// What was read, and the checkpoint behind it.
 struct Batch {
@@ -71,6 +77,7 @@ impl Runner {
             name,
             filter,
             lease: Mutex::default(),
+            asked: tokio::sync::Mutex::default(),
             is_parking: AtomicBool::default(),
         }
     }
@@ -164,19 +171,20 @@ impl Runner {
     async fn lead(&self, failures: &mut u32) -> Result<Option<Terms>, RunnerError> {
         let settings = self.shared.settings;
         loop {
-            let mut client = self.shared.models.get().await.map_err(RunnerError::Pool)?;
             // After a failure. It waits for a transaction of ours whose end was not seen, and does
             // nothing to a lease that is another's by now.
             if let Some(lease) = self.held() {
+                let mut client = self.shared.models.get().await.map_err(RunnerError::Pool)?;
                 lease.release(&client).await?;
+                client.finished();
                 self.hold(None);
             }
-            if let Some((lease, terms)) = Lease::take(&client, &self.name, settings.lease).await? {
-                client.finished();
+            if let Some((lease, terms)) = self.take().await? {
                 self.hold(Some(lease));
                 tracing::debug!(partition = %self.name, "partition taken over");
                 return Ok(Some(terms));
             }
+            let mut client = self.shared.models.get().await.map_err(RunnerError::Pool)?;
             let elsewhere = Lease::look(&client, &self.name).await?;
             client.finished();
             drop(client);
@@ -190,6 +198,21 @@ impl Runner {
             report.partition(key, Some(position), status);
             tokio::time::sleep(settings.poll.min(settings.lease / 3)).await;
         }
+    }
+
+    /// Takes the lease, unless somebody holds it or nobody may.
+    async fn take(&self) -> Asked {
+        let mut asked = self.asked.lock().await;
+        let (shared, name) = (Arc::clone(&self.shared), self.name.clone());
+        let answer = asked.insert(Box::pin(async move {
+            let mut client = shared.models.get().await.map_err(RunnerError::Pool)?;
+            let taken = Lease::take(&client, &name, shared.settings.lease).await?;
+            client.finished();
+            Ok(taken)
+        }));
+        let answer = answer.await;
+        *asked = None;
+        answer
     }
 
     /// Where to go on. Makes sure that the source still has the history that the model was filled
@@ -439,6 +462,13 @@ impl Runner {
 
     /// Whoever stands by need not wait for the end of the term.
     async fn give_back(&self) {
+        if let Some(asked) = self.asked.lock().await.take() {
+            // No longer than the lease itself would last.
+            let term = self.shared.settings.lease;
+            if let Ok(Ok(Some((lease, _)))) = tokio::time::timeout(term, asked).await {
+                self.hold(Some(lease));
+            }
+        }
         let Some(lease) = self.held() else { return };
         self.hold(None);
         if let Ok(mut client) = self.shared.models.get().await

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use folio_core::InMemoryStore;
 use folio_projections::{Settings, Status};
+use folio_tests::postgres;
 
 use super::kit::{Models, Positions, Running, SETTINGS, append, one_to, wait_until};
 
@@ -66,6 +67,51 @@ async fn a_runner_that_is_stopped_gives_its_lease_back() {
     let (positions, standby) = (models.positions().await, next.progress.position());
     assert_eq!(positions, one_to(30));
     assert_eq!(standby.map(|at| at.number()), Some(30));
+}
+
+/// It is stopped while it asks for the lease, and gets it only then: whoever comes next would have to
+/// wait for the end of a lease that nobody knows of.
+#[tokio::test]
+async fn a_runner_that_is_stopped_while_it_asks_for_the_lease_gives_it_back() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    let settings = Settings {
+        lease: AN_HOUR,
+        ..SETTINGS
+    };
+    let start = || Running::start_with(Positions::default(), Arc::clone(&store), &models, settings);
+    append(&store, 10).await;
+    let first = start().await;
+    first.reaches(10).await;
+    first.stop().await;
+
+    let holder = postgres::superuser(models.database()).await;
+    let hold = "BEGIN; SELECT * FROM projections.checkpoints FOR UPDATE";
+    holder.batch_execute(hold).await.unwrap();
+    let stopped = start().await;
+    let asks = "SELECT count(*) > 0 FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let watcher = postgres::superuser(models.database()).await;
+    while !watcher
+        .query_one(asks, &[])
+        .await
+        .unwrap()
+        .get::<_, bool>(0)
+    {
+        tokio::task::yield_now().await;
+    }
+    let stopping = tokio::spawn(stopped.stop());
+    // All that it does on being told to stop, it has done before it gets its answer.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    stopping.await.unwrap();
+
+    append(&store, 10).await;
+    let next = start().await;
+    next.reaches(20).await;
+    assert_eq!(models.positions().await, one_to(20));
+    next.stop().await;
 }
 
 /// Its batch is written and not committed when its lease is taken over by force, as after its end. The
