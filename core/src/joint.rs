@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aggregate::{Aggregate, replay};
+use crate::command::Fingerprint;
 use crate::event::{DecodeError, EncodeError, NewEvent, RecordedEvent};
 use crate::snapshot::Snapshots;
 use crate::stream::{InvalidStreamId, StreamId};
@@ -62,6 +63,17 @@ pub trait JointCommand: Debug + Serialize + Send + Sync {
 
     /// Why it was refused. It is recorded; see [`Aggregate::Refusal`].
     type Refusal: std::error::Error + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// What makes two commands with the same id the same: its [name](Self::NAME), and itself as JSON,
+    /// unless it has to be known again as what it was called before.
+    ///
+    /// # Errors
+    ///
+    /// When it has no form in JSON.
+    fn fingerprint(&self) -> Result<Fingerprint, serde_json::Error> {
+        let command = serde_json::to_vec(self)?;
+        Ok(Fingerprint::of(&[Self::NAME.as_bytes(), &command]))
+    }
 
     /// Every aggregate that it reads or writes to, each once.
     fn participants(&self) -> Vec<Participant>;

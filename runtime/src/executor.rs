@@ -183,8 +183,7 @@ impl<S: EventStore> Executor<S> {
         context: CommandContext,
     ) -> Result<JointReply<C::Refusal>, ExecuteError> {
         let participants = command.participants();
-        let asked = serde_json::to_vec(command).map_err(ExecuteError::Command)?;
-        let fingerprint = Fingerprint::of(&[C::NAME.as_bytes(), asked.as_slice()]);
+        let fingerprint = command.fingerprint().map_err(ExecuteError::Command)?;
         let decide = |states: &States<'_>| match command.decide(states) {
             Ok(caused) => Ok(Ok(caused)),
             Err(refusal) => serde_json::to_vec(&refusal)
