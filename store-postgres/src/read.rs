@@ -4,7 +4,7 @@ use folio_core::filter::Scope;
 use folio_core::store::{Outcome, ReadError};
 use folio_core::{
     BatchSize, CommandId, EventHash, Filter, Page, Position, RecordedEvent, Snapshot, StreamId,
-    Version,
+    Timestamp, Version,
 };
 use futures_util::TryStreamExt as _;
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ const READ_FILTERED: &str = include_str!("sql/read_filtered.sql");
 const KEEP_SNAPSHOT: &str = include_str!("sql/keep_snapshot.sql");
 const SNAPSHOT: &str = include_str!("sql/snapshot.sql");
 const OUTCOME: &str = include_str!("sql/outcome.sql");
+const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM store.events";
 
 /// How many events a filtered read looks through at most: few enough that one in which nothing is
@@ -246,6 +247,15 @@ pub(crate) async fn head(pool: &Pool) -> Result<Position, ReadError> {
         None => 0,
     };
     Ok(Position::START.plus(head))
+}
+
+pub(crate) async fn clock(pool: &Pool) -> Result<Timestamp, ReadError> {
+    let rows = query(pool, CLOCK, &[], &[]).await?;
+    let micros = match rows.first() {
+        Some(row) => row.try_get(0).map_err(failed)?,
+        None => 0,
+    };
+    Ok(Timestamp::from_micros(micros))
 }
 
 #[tracing::instrument(level = "debug", skip_all, fields(%command))]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use folio_core::store::{Append, AppendError, Appended, EventStore, Outcome, ReadError};
 use folio_core::{
     BatchSize, CommandId, Filter, Page, Position, RecordedEvent, Snapshot, StoreId, StreamId,
-    Version,
+    Timestamp, Version,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -91,6 +91,15 @@ impl PostgresStore {
             snapshots,
             appended,
         })
+    }
+
+    /// What time it is by the server's clock, by which events are recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the server does not answer.
+    pub async fn clock(&self) -> Result<Timestamp, ReadError> {
+        read::clock(&self.readers).await
     }
 }
 
