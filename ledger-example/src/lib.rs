@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //!
-//! * [`account`]: the aggregate, events, commands and refusals.
+//! * [`account`], [`journal`], [`hold`]: the aggregates, with their events, commands and refusals.
 //! * [`read_model`]: balances and statements, projected from the events.
 //! * [`service`]: a book's databases, and what runs on them.
 //! * [`http`]: the API; the only place that knows status codes.
@@ -11,9 +11,21 @@
 
 pub mod account;
 pub mod audit;
+pub mod clock;
+mod expirer;
+pub mod hold;
 pub mod http;
+pub mod journal;
+pub mod moment;
+pub mod never;
+mod plain_id;
+#[cfg(test)]
+mod properties;
 pub mod read_model;
+pub mod refusal;
 pub mod service;
+#[cfg(test)]
+mod testing;
 
 pub use audit::{AuditError, AuditReport, Difference, audit};
 pub use service::{AccountsDatabases, AccountsService, Connections, Ledger};

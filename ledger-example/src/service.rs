@@ -14,12 +14,15 @@ use folio_projections::{
     StoreSource,
 };
 use folio_runtime::Executor;
+use futures_util::future::join;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::Config;
 
+use crate::clock::StoreClock;
+use crate::expirer::Expirer;
 use crate::read_model::{self, BalancesProjector, BalancesQueries};
 
 /// The two databases of a book. They are two so that the read model can move to another service:
@@ -85,6 +88,7 @@ impl Connections {
             .saturating_add(self.queries)
             .saturating_add(PROJECTION_CONNECTIONS)
             .saturating_add(DETECTOR_CONNECTIONS)
+            .saturating_add(EXPIRER_CONNECTIONS)
     }
 }
 
@@ -100,6 +104,7 @@ impl Default for Connections {
 
 const PROJECTION_CONNECTIONS: usize = 4;
 const DETECTOR_CONNECTIONS: usize = 1;
+const EXPIRER_CONNECTIONS: usize = 1;
 
 /// A running accounts service, apart from its listener.
 #[derive(Debug)]
@@ -113,6 +118,7 @@ pub struct AccountsService {
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) executor: Executor<Arc<PostgresStore>>,
+    pub(crate) clock: Arc<StoreClock>,
     pub(crate) queries: BalancesQueries,
     pub(crate) projection: Projection,
     pub(crate) detector: Detector,
@@ -166,12 +172,24 @@ impl AccountsService {
             DetectorSettings::default(),
         )?;
         let (stop, stopped) = watch::channel(false);
+        let executor = Executor::new(Arc::clone(&store));
+        let clock = Arc::new(StoreClock::new(store));
+        let expirer = Expirer {
+            executor: executor.clone(),
+            queries: BalancesQueries::new(projection.reader(EXPIRER_CONNECTIONS)?),
+            clock: Arc::clone(&clock),
+        };
         let running = tokio::spawn({
             let projection = projection.clone();
-            async move { projection.run(stopped).await }
+            async move {
+                join(projection.run(stopped.clone()), expirer.run(stopped))
+                    .await
+                    .0
+            }
         });
         let ledger = Ledger {
-            executor: Executor::new(store),
+            executor,
+            clock,
             feed: ServedFeed::new(Arc::clone(projection.source())),
             queries: BalancesQueries::new(projection.reader(connections.queries)?),
             projection,

@@ -13,11 +13,12 @@ async fn a_changed_balance_is_found_and_named() {
     assert_eq!(audit(&databases).await.unwrap().differences, []);
     let cases = [
         (
-            "UPDATE balances_1.accounts SET credits_posted = credits_posted + 0.01 WHERE account_id = '2'",
+            "UPDATE balances_1.accounts SET credits_posted = credits_posted + 0.01, \
+             balance = balance + 0.01 WHERE account_id = '2'",
             "balance",
         ),
         (
-            "UPDATE balances_1.accounts SET status = 'closed' WHERE account_id = '2'",
+            "UPDATE balances_1.accounts SET status = 'closing' WHERE account_id = '2'",
             "status",
         ),
         (
@@ -29,12 +30,16 @@ async fn a_changed_balance_is_found_and_named() {
             "account",
         ),
         (
-            "UPDATE balances_1.statement_lines SET balance = balance + 0.01 WHERE account_id = '2'",
+            "UPDATE balances_1.legs SET amount = amount + 0.01 WHERE account_id = '2'",
             "statement",
         ),
         (
-            "DELETE FROM balances_1.statement_lines WHERE account_id = '2'",
+            "DELETE FROM balances_1.legs WHERE account_id = '2'",
             "statement",
+        ),
+        (
+            "UPDATE balances_1.totals SET credits = credits + 0.01 WHERE account_id = '2'",
+            "totals",
         ),
     ];
     for (change, what) in cases {
@@ -123,7 +128,11 @@ async fn audit_after(
     let tables: &[&str] = if database.name() == databases.events.name() {
         &["store.events"]
     } else {
-        &["balances_1.accounts", "balances_1.statement_lines"]
+        &[
+            "balances_1.accounts",
+            "balances_1.legs",
+            "balances_1.totals",
+        ]
     };
     for table in tables {
         let kept = table.replace('.', "_");

@@ -15,6 +15,8 @@ use tokio::time::{Duration, Instant, sleep};
 
 const ACCOUNTS: u32 = 20;
 const ROWS: u32 = 2_000;
+/// Each row is an entry with two legs; the contra account that all of them have is opened by the first.
+const EVENTS: u32 = 3 * ROWS + ACCOUNTS + 1;
 
 /// Rows that were posted and not yet answered when the service died are recognised when the import
 /// is repeated: nothing is lost and nothing is there twice.
@@ -32,7 +34,7 @@ async fn a_service_killed_during_an_import_ends_with_each_row_once() {
         let service = start(&book, &address).await;
         let import = Program::start(import(&url, &file));
         // Somewhere within the import, each time further on.
-        head_reaches(&url, i64::from(ROWS * kill / (kills + 1))).await;
+        head_reaches(&url, i64::from(EVENTS * kill / (kills + 1))).await;
         service.signal(Signal::SIGKILL);
         let (status, _) = service.end().await;
         assert!(!status.success());
@@ -55,7 +57,7 @@ async fn a_service_killed_during_an_import_ends_with_each_row_once() {
     );
 
     // The balances that the rows add up to, and as many lines as rows.
-    let events = i64::from(ROWS + ACCOUNTS);
+    let events = i64::from(EVENTS);
     head_reaches(&url, events).await;
     assert_eq!(head(&url).await, Some(events));
     for (account, balance) in expected {
@@ -85,14 +87,14 @@ async fn an_import_outlives_a_restart_of_the_service() {
     let url = format!("http://{address}");
     let service = start(&book, &address).await;
     let import = Program::start(import(&url, &file));
-    head_reaches(&url, i64::from(ROWS / 3)).await;
+    head_reaches(&url, i64::from(EVENTS / 3)).await;
     service.signal(Signal::SIGKILL);
     service.end().await;
     let service = start(&book, &address).await;
     let (status, output) = import.end().await;
     assert!(status.success(), "{output:?}");
-    head_reaches(&url, i64::from(ROWS + ACCOUNTS)).await;
-    assert_eq!(head(&url).await, Some(i64::from(ROWS + ACCOUNTS)));
+    head_reaches(&url, i64::from(EVENTS)).await;
+    assert_eq!(head(&url).await, Some(i64::from(EVENTS)));
     service.signal(Signal::SIGTERM);
     assert!(service.end().await.0.success());
 }
@@ -150,7 +152,7 @@ async fn a_service_that_is_told_to_stop_answers_what_it_has_begun() {
         answered += writer.await.unwrap();
     }
     let service = start(&book, &address).await;
-    assert_eq!(head(&url).await, Some(8 + answered));
+    assert_eq!(head(&url).await, Some(8 + 1 + 3 * answered));
     service.signal(Signal::SIGTERM);
     assert!(service.end().await.0.success());
 }

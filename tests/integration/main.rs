@@ -17,6 +17,7 @@ mod differential;
 mod executor;
 mod faults;
 mod feed;
+mod guards;
 mod http;
 mod joint;
 mod kill;

@@ -8,7 +8,7 @@ use folio_core::{Actor, Checkpoint, CommandContext, CommandId};
 use folio_postgres::{PostgresStore, Subscription, SubscriptionSettings};
 use folio_runtime::Executor;
 use folio_tests::postgres;
-use ledger_example::account::{Account, AccountCommand, Overdraft};
+use ledger_example::account::{Account, AccountCommand, Opening};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Subscriber, subscriber};
@@ -28,10 +28,7 @@ async fn a_trace_leads_from_the_command_to_the_statement_that_recorded_it() {
     );
     let executor = Executor::new(Arc::clone(&store));
     let command = CommandId::derived(&["traced"]);
-    let open = AccountCommand::OpenAccount {
-        currency: "EUR".parse().unwrap(),
-        overdraft: Overdraft::None,
-    };
+    let open = AccountCommand::OpenAccount(Opening::new("EUR".parse().unwrap()));
     executor
         .execute::<Account>("a", open, CommandContext::new(command, Actor::anonymous()))
         .await

@@ -32,7 +32,7 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     .await;
     assert!(audit.status.success(), "{}", audit.stderr);
     assert!(
-        audit.stdout.contains("3 accounts compared, 0 differences"),
+        audit.stdout.contains("10 accounts compared, 0 differences"),
         "{}",
         audit.stdout
     );

@@ -95,6 +95,14 @@ impl Api {
         answer(self.request(path).header("Idempotency-Key", key).json(body)).await
     }
 
+    /// Sends a body by another method, under a key that no other request has.
+    pub async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let key = format!("sent-{}", uuid::Uuid::now_v7());
+        let method = method.parse().expect("a method");
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        answer(request.header("Idempotency-Key", key).json(body)).await
+    }
+
     /// A POST to be built further.
     pub fn request(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url))

@@ -1,7 +1,7 @@
 //! What is sent to a ledger and what it answers, as far as it is used here.
 
 use chrono::NaiveDate;
-use folio_core::{Amount, Currency, Money, MoneyError, Version};
+use folio_core::{Amount, Currency, Money, MoneyError, Position};
 use serde::{Deserialize, Serialize};
 
 /// An account to open.
@@ -115,8 +115,8 @@ pub struct StatementPage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatementLine {
-    /// The version of the account that it made.
-    pub version: Version,
+    /// Its entry's place in the store.
+    pub position: Position,
     /// The day on which it took effect.
     pub effective_date: Option<NaiveDate>,
     /// Which way.
@@ -145,7 +145,7 @@ struct RawPage {
 
 #[derive(Deserialize)]
 struct RawLine {
-    version: Version,
+    position: Position,
     effective_date: Option<NaiveDate>,
     side: Side,
     amount: String,
@@ -159,7 +159,7 @@ impl TryFrom<RawPage> for StatementPage {
     fn try_from(page: RawPage) -> Result<Self, MoneyError> {
         let line = |line: RawLine| {
             Ok(StatementLine {
-                version: line.version,
+                position: line.position,
                 effective_date: line.effective_date,
                 side: line.side,
                 amount: Amount::parse(&line.amount, page.currency)?,
@@ -224,7 +224,7 @@ mod tests {
         let page = |amount: &str| {
             serde_json::from_value::<StatementPage>(json!({
                 "account_id": "101", "currency": "CZK", "next_cursor": null, "lines": [{
-                    "version": 2, "position": 17, "recorded_at": "2026-01-01T00:00:00.000000Z",
+                    "position": 17, "recorded_at": "2026-01-01T00:00:00.000000Z",
                     "effective_date": null, "side": "debit", "amount": amount, "balance": "-1.50",
                     "contra": "cash", "reference": null, "description": null,
                 }],
@@ -233,7 +233,7 @@ mod tests {
         let read = page("1.50").unwrap();
         assert_eq!(read.next_cursor, None);
         assert_eq!(read.lines[0].balance, Money::parse("-1.5", czk()).unwrap());
-        assert_eq!(read.lines[0].version.number(), 2);
+        assert_eq!(read.lines[0].position.number(), 17);
         let error = page("1.505").unwrap_err().to_string();
         assert!(error.contains("more decimals than the 2"), "{error}");
     }

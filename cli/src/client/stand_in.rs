@@ -292,7 +292,7 @@ impl Book {
             _ => self.balance.checked_sub(amount).unwrap(),
         };
         self.lines.push(json!({
-            "version": self.lines.len() + 2,
+            "position": self.lines.len() + 2,
             "position": self.lines.len() + 2,
             "recorded_at": "2026-01-01T00:00:00.000000Z",
             "effective_date": posting.effective_date,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDate;
-use folio_core::{Currency, Money, MoneyError, Version};
+use folio_core::{Currency, Money, MoneyError, Position};
 
 use crate::{
     bank_file::{AccountId, BankTransaction, TransactionId},
@@ -67,8 +67,8 @@ pub struct FileRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LedgerLine {
-    /// The version of the account that it made.
-    pub version: Version,
+    /// Its entry's place in the store.
+    pub position: Position,
     /// The name that its sender gave it.
     pub reference: Option<String>,
     /// The day it took effect.
@@ -123,7 +123,7 @@ impl AccountReconciliation {
             }
         }
         unmatched.extend(by_reference.into_values());
-        unmatched.sort_by_key(|line| line.version);
+        unmatched.sort_by_key(|line| line.position);
         findings.extend(unmatched.into_iter().map(|line| Finding::NotInFile {
             line: line_of(line),
         }));
@@ -154,7 +154,7 @@ fn row_of(row: &BankTransaction) -> FileRow {
 
 fn line_of(line: &StatementLine) -> LedgerLine {
     LedgerLine {
-        version: line.version,
+        position: line.position,
         reference: line.reference.clone(),
         date: line.effective_date,
         balance: line.balance,
@@ -191,8 +191,8 @@ mod tests {
 
     /// Lines of a statement, each a reference and the balance.
     fn lines(lines: &[(Option<&str>, &str)]) -> Vec<StatementLine> {
-        let line = |(version, (reference, balance)): (i64, &(Option<&str>, &str))| StatementLine {
-            version: Version::new(version).unwrap(),
+        let line = |(position, (reference, balance)): (i64, &(Option<&str>, &str))| StatementLine {
+            position: Position::new(position).unwrap(),
             effective_date: None,
             side: Side::Credit,
             amount: Amount::try_from(czk("1")).unwrap(),
@@ -226,7 +226,7 @@ mod tests {
                 difference.amount_text()
             ),
             Finding::MissingInLedger { row } => format!("{} missing", row.transaction),
-            Finding::NotInFile { line } => format!("version {} extra", line.version),
+            Finding::NotInFile { line } => format!("position {} extra", line.position),
         });
         (findings.collect(), found.final_difference.amount_text())
     }
@@ -272,9 +272,9 @@ mod tests {
         let (findings, last) = compare(&file, &ledger);
         let expected = [
             "c missing",
-            "version 2 extra",
-            "version 4 extra",
-            "version 5 extra",
+            "position 2 extra",
+            "position 4 extra",
+            "position 5 extra",
         ];
         assert_eq!(findings, expected);
         assert_eq!(last, "-1.00", "2.00 in the end, and the bank says 3.00");

@@ -82,7 +82,7 @@ const COLUMNS: [&str; 9] = [
     "account_id",
     "transaction_id",
     "line",
-    "version",
+    "position",
     "date",
     "finding",
     "bank_balance",
@@ -91,7 +91,7 @@ const COLUMNS: [&str; 9] = [
 ];
 
 /// Of [`COLUMNS`], those that are figures and stand to the right.
-const FIGURES: [&str; 5] = ["line", "version", "bank_balance", "ours", "difference"];
+const FIGURES: [&str; 5] = ["line", "position", "bank_balance", "ours", "difference"];
 
 fn record(account: &AccountReconciliation, finding: &Finding) -> Record {
     let account = account.account.to_string();
@@ -114,7 +114,7 @@ fn record(account: &AccountReconciliation, finding: &Finding) -> Record {
             account.clone(),
             line.reference.clone().unwrap_or_default(),
             String::new(),
-            line.version.to_string(),
+            line.position.to_string(),
             line.date.map(|date| date.to_string()).unwrap_or_default(),
             "not_in_file".to_owned(),
             String::new(),

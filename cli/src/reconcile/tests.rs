@@ -94,13 +94,13 @@ async fn findings_are_shown_as_a_table_and_as_csv() {
 
     let table = written(&found, Format::Table);
     let start = "\
-account_id  transaction_id  line  version  date        finding            bank_balance     ours  difference
-103         by hand                    12  1996-04-01  not_in_file                      2365.77
-104         9000005            6           1996-02-06  missing_in_ledger       2000.00
+account_id  transaction_id  line  position  date        finding            bank_balance     ours  difference
+103         by hand                     12  1996-04-01  not_in_file                      2365.77
+104         9000005            6            1996-02-06  missing_in_ledger       2000.00
 ";
     assert!(table.starts_with(start), "{table}");
     let end = "
-105         9000050           51           1996-03-31  balance_differs         4787.96  4787.86       -0.10
+105         9000050           51            1996-03-31  balance_differs         4787.96  4787.86       -0.10
 
 accounts compared                5
   agree on every row             2
@@ -118,7 +118,7 @@ sum of final differences  -6240.45
     assert_eq!(lines.len(), 1 + 1 + 8 + 6);
     assert_eq!(
         lines[0],
-        "account_id,transaction_id,line,version,date,finding,bank_balance,ours,difference"
+        "account_id,transaction_id,line,position,date,finding,bank_balance,ours,difference"
     );
     assert_eq!(lines[1], "103,by hand,,12,1996-04-01,not_in_file,,2365.77,");
     assert_eq!(

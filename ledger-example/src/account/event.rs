@@ -1,26 +1,80 @@
 //! What can have happened to an account.
 
-use folio_core::{Currency, Event};
+use chrono::NaiveDate;
+use folio_core::{Amount, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Overdraft, Posting};
+use crate::account::{Description, Freeze, Limits, MetadataChange, Opening, Posting, Side};
+use crate::hold::HoldId;
+use crate::journal::EntryId;
 
 /// An event of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountEvent {
     /// It was opened.
-    AccountOpened {
-        /// Its currency, for ever.
-        currency: Currency,
-        /// How far below zero it may go.
-        overdraft: Overdraft,
+    AccountOpened(Opening),
+    /// A leg of an entry was posted to it.
+    LegPosted(PostedLeg),
+    /// A hold was placed on it.
+    FundsHeld(HeldFunds),
+    /// A hold on it came to its end, whichever.
+    FundsReleased(HeldFunds),
+    /// Its limits were set.
+    LimitsSet(Limits),
+    /// It was frozen.
+    AccountFrozen {
+        /// What it refuses.
+        freeze: Freeze,
+        /// Why.
+        reason: Description,
     },
-    /// Money came in.
-    AccountCredited(Posting),
-    /// Money went out.
-    AccountDebited(Posting),
+    /// It was unfrozen.
+    AccountUnfrozen {
+        /// Why.
+        reason: Description,
+    },
+    /// What is noted about it was changed.
+    MetadataChanged(MetadataChange),
+    /// It takes nothing new.
+    ClosingBegun,
     /// It was closed for good.
     AccountClosed,
+    /// Money came in, in the first version of the ledger.
+    AccountCredited(Posting),
+    /// Money went out, in the first version of the ledger.
+    AccountDebited(Posting),
 }
 
 impl Event for AccountEvent {}
+
+/// A leg of an entry, as the account has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostedLeg {
+    /// The entry.
+    pub entry: EntryId,
+    /// Which side.
+    pub side: Side,
+    /// How much.
+    pub amount: Amount,
+    /// The day on which it takes effect.
+    pub effective_date: NaiveDate,
+    /// When it was decided, where it counts towards limits of velocity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_at: Option<Timestamp>,
+}
+
+/// What a hold sets aside, as the account has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldFunds {
+    /// The hold.
+    pub hold: HoldId,
+    /// Debit: money that is to go out. Credit: money that is expected.
+    pub side: Side,
+    /// How much.
+    pub amount: Amount,
+    /// When it was decided, where it counts towards limits of velocity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_at: Option<Timestamp>,
+}

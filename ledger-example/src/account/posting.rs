@@ -4,14 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
-use folio_core::Amount;
+use folio_core::{Amount, Currency};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::account::AccountId;
 
 /// Longest code of a bank, in characters: a BIC has 11.
 const BANK_CODE_CHARS_MAX: usize = 11;
 
-/// A posting. The side is told by the event or command that holds it.
+/// A posting to one account, as the first version of the ledger recorded it. It still stands for a whole
+/// entry: one leg on the account, and the opposite one on its [contra account](ContraAccount::account).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Posting {
@@ -31,7 +34,7 @@ pub struct Posting {
 }
 
 /// Which way a posting goes, as the account's holder sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Money comes in.
@@ -47,6 +50,17 @@ impl Side {
         match self {
             Self::Credit => "credit",
             Self::Debit => "debit",
+        }
+    }
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Credit => Self::Debit,
+            Self::Debit => Self::Credit,
         }
     }
 }
@@ -77,6 +91,32 @@ pub enum ContraAccount {
     Cards,
     /// Another bank: `bank:` and its code.
     Bank(String),
+}
+
+/// What the ids of contra accounts begin with. Nobody else's do.
+pub(crate) const CONTRA_PREFIX: &str = "contra.";
+
+impl ContraAccount {
+    /// The account that it is in a currency: `contra.cash.EUR`, `contra.bank-AB.CZK`.
+    ///
+    /// It is a recording account, opened by the first entry that has a leg on it.
+    #[must_use]
+    pub fn account(&self, currency: Currency) -> AccountId {
+        let name = self.to_string().replace(':', "-");
+        AccountId::contra(&format!("{CONTRA_PREFIX}{name}.{}", currency.code()))
+    }
+
+    /// Which one, and in which currency, an account is; none where it is no contra account.
+    #[must_use]
+    pub fn of_account(id: &AccountId) -> Option<(Self, Currency)> {
+        let rest = id.as_str().strip_prefix(CONTRA_PREFIX)?;
+        let (name, code) = rest.rsplit_once('.')?;
+        let contra = match name.strip_prefix("bank-") {
+            Some(code) => Self::from_str(&format!("bank:{code}")),
+            None => Self::from_str(name),
+        };
+        Some((contra.ok()?, Currency::from_code(code).ok()?))
+    }
 }
 
 impl FromStr for ContraAccount {
@@ -134,7 +174,7 @@ pub type Reference = BoundedText<64>;
 pub type Description = BoundedText<200>;
 
 /// A text of 1 to `MAX` characters without control characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BoundedText<const MAX: usize>(String);
 
@@ -179,6 +219,18 @@ pub enum InvalidPosting {
         "a contra account is cash, interest, fees, cards, or bank: and a code of 1 to {BANK_CODE_CHARS_MAX} letters and digits"
     )]
     Contra,
+    /// Not a kind of account.
+    #[error("an account is authorising or recording")]
+    Kind,
+    /// Not a freeze.
+    #[error("a freeze is of debits, credits or both")]
+    Freeze,
+    /// Too many notes on one account.
+    #[error("an account has at most {most} entries of metadata")]
+    Metadata {
+        /// Most.
+        most: usize,
+    },
     /// A text that is empty, too long, or has control characters.
     #[error("a text has 1 to {chars_max} characters and no control characters")]
     Text {
@@ -216,6 +268,24 @@ mod tests {
                 text.parse::<ContraAccount>(),
                 Err(InvalidPosting::Contra),
                 "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_contra_account_is_found_by_its_id_again() {
+        let eur = Currency::from_code("EUR").unwrap();
+        for text in ["cash", "interest", "fees", "cards", "bank:AB"] {
+            let contra: ContraAccount = text.parse().unwrap();
+            let id = contra.account(eur);
+            assert_eq!(id.as_str().parse(), Ok(id.clone()));
+            assert_eq!(ContraAccount::of_account(&id), Some((contra, eur)));
+        }
+        for id in ["cash", "contra.cash", "contra.cash.XX", "contra.gold.EUR"] {
+            assert_eq!(
+                ContraAccount::of_account(&id.parse().unwrap()),
+                None,
+                "{id}"
             );
         }
     }

@@ -1,32 +1,32 @@
-//! Opening, listing and closing accounts.
+//! Opening, listing and reading accounts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
-use folio_core::CommandContext;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
-use crate::account::{Account, AccountCommand, AccountId, Overdraft};
-use crate::http::command::{answer, execute};
+use crate::account::{AccountCommand, AccountId, AccountMetadata, Kind, NormalSide, Opening, Side};
+use crate::http::account_body::{AccountBody, OverdraftRequest, VelocityRequest};
+use crate::http::command::{answer, execute, located};
 use crate::http::cursor;
 use crate::http::idempotency::Caller;
-use crate::http::input::{
-    AccountPath, AmountText, Body, Params, available_text, currency, invalid_id,
-};
+use crate::http::input::{Body, ClientId, Params, PathId, currency, word};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::reads::{ModelParams, time_text};
-use crate::read_model::{AccountRow, Freshness};
+use crate::http::routes;
+use crate::http::times::ModelParams;
+use crate::read_model::{AccountsFilter, Freshness};
 
 /// A request to open an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAccountRequest {
-    /// The id of the new account.
+    /// The id of the new account: 1 to 64 letters, digits, `.`, `_` or `-`.
     #[schema(example = "savings-1")]
     id: String,
     /// ISO 4217 code of its currency, for ever.
@@ -35,67 +35,16 @@ pub struct OpenAccountRequest {
     /// How far below zero it may go; not at all when left out.
     #[serde(default)]
     overdraft: OverdraftRequest,
-}
-
-/// How far below zero an account may go.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum OverdraftRequest {
-    /// Not at all.
-    #[default]
-    None,
-    /// To minus the limit.
-    Limit {
-        /// A decimal string in the account's currency.
-        #[schema(value_type = String, example = "500.00")]
-        limit: AmountText,
-    },
-    /// As far as it goes.
-    Unlimited,
-}
-
-/// An account.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AccountBody {
-    /// Its id.
-    id: String,
-    /// ISO 4217 code of its currency.
-    currency: String,
-    /// `open`, `closed`, or `inconsistent` when its history was altered.
-    status: String,
-    /// How far below zero it may go.
-    overdraft: OverdraftBody,
-    /// What came in less what went out, as a decimal string.
-    balance: String,
-    /// What may still be debited; null where there is no bound.
-    available: Option<String>,
-    /// How many events it has.
-    version: i64,
-    /// When it was opened, in UTC. Not told in answer to a command.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    opened_at: Option<String>,
-    /// When its last event was recorded, in UTC. Not told in answer to a command.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    updated_at: Option<String>,
-    /// True where an event of the account could not be taken in by the read model, and what came
-    /// after it is missing here. Left out otherwise.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    parked: bool,
-}
-
-/// How far below zero an account may go.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum OverdraftBody {
-    /// Not at all.
-    None,
-    /// To minus the limit.
-    Limit {
-        /// A decimal string.
-        limit: String,
-    },
-    /// As far as it goes.
-    Unlimited,
+    /// `authorising`, which is what a customer's is, or `recording`, for ever.
+    kind: Option<String>,
+    /// The side on which it grows, for ever: `credit` when left out, as of what is owed to a customer.
+    normal_side: Option<String>,
+    /// How fast money may go out.
+    #[serde(default)]
+    velocity: Vec<VelocityRequest>,
+    /// Names and values that the ledger itself makes nothing of, at most 50.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
 }
 
 /// A page of accounts.
@@ -111,9 +60,14 @@ pub struct AccountsPage {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct AccountsParams {
+    /// Only those whose ids begin with this.
+    prefix: Option<String>,
+    /// Only those whose metadata has this: a name, `:` and a value.
+    metadata: Option<String>,
     /// Where the page before ended.
     cursor: Option<String>,
     /// Items on the page, 1 to 1,000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// Waits until the model has this position.
     min_position: Option<String>,
@@ -135,77 +89,68 @@ pub(crate) async fn open(
     caller: Caller,
     Body(request): Body<OpenAccountRequest>,
 ) -> Result<Response, Problem> {
-    let id = AccountId::try_from(request.id).map_err(|error| invalid_id(error.to_string()))?;
+    let id = AccountId::parse_text(&request.id)?;
+    id.check_chosen()?;
     let currency = currency(&request.currency)?;
-    let overdraft = match request.overdraft {
-        OverdraftRequest::None => Overdraft::None,
-        OverdraftRequest::Limit { limit } => Overdraft::Limit {
-            limit: limit.amount(currency)?,
-        },
-        OverdraftRequest::Unlimited => Overdraft::Unlimited,
-    };
-    let command = AccountCommand::OpenAccount {
+    let kind = request.kind.as_deref();
+    let kind = kind.map(|text| word(text, "invalid_kind", "Not a kind of account"));
+    let side = request.normal_side.as_deref();
+    let side = side.map(|text| word::<Side>(text, "invalid_side", "Not a side"));
+    let opening = Opening {
         currency,
-        overdraft,
+        overdraft: request.overdraft.overdraft(currency)?,
+        kind: kind.transpose()?.unwrap_or(Kind::Authorising),
+        normal_side: side.transpose()?.map(NormalSide).unwrap_or_default(),
+        velocity: VelocityRequest::limits(&request.velocity, currency)?,
+        metadata: AccountMetadata::try_from(request.metadata).map_err(|error| {
+            Problem::unprocessable("invalid_metadata", "Not usable metadata", error.to_string())
+        })?,
     };
-    let context = caller.context("POST /v1/accounts");
-    let location = format!("/v1/accounts/{id}");
-    let mut response =
-        answer_with_account(&ledger, &id, command, context, StatusCode::CREATED).await?;
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
-}
-
-/// Closes an account for good. Its balance must be zero.
-#[utoipa::path(
-    post, path = "/v1/accounts/{id}/close", tag = "accounts",
-    params(
-        ("id" = String, Path, description = "the account"),
-        ("Idempotency-Key" = String, Header, description = "names the request, so that repeating it has one effect"),
-    ),
-    responses(
-        (status = 200, description = "The account is closed", body = AccountBody),
-        (status = 404, description = "No such account", body = ProblemBody),
-        (status = 409, description = "It has a balance, or is closed already", body = ProblemBody),
-    )
-)]
-pub(crate) async fn close(
-    State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    let context = caller.context("POST /v1/accounts/{id}/close");
-    let command = AccountCommand::CloseAccount;
-    answer_with_account(&ledger, &id, command, context, StatusCode::OK).await
+    let command = AccountCommand::OpenAccount(opening);
+    let done = execute(&ledger, &id, command, caller.context(routes::OPEN)).await?;
+    let body = AccountBody::of_state(&id, &done.account, done.version.number());
+    let status = StatusCode::CREATED;
+    let response = answer(&ledger, status, body, done.position, done.executed);
+    Ok(located(response, &format!("/v1/accounts/{id}")))
 }
 
 /// Lists accounts.
 #[utoipa::path(
     get, path = "/v1/accounts", tag = "accounts", params(AccountsParams),
-    responses((status = 200, description = "A page of accounts", body = AccountsPage))
+    responses(
+        (status = 200, description = "A page of accounts", body = AccountsPage),
+        (status = 422, description = "The query is wrong", body = ProblemBody),
+    )
 )]
 pub(crate) async fn list(
     State(ledger): State<Arc<Ledger>>,
     Params(params): Params<AccountsParams>,
 ) -> Result<Json<AccountsPage>, Problem> {
-    const LIST: &str = "accounts";
+    let filter = AccountsFilter {
+        prefix: params.prefix.unwrap_or_default(),
+        metadata: params
+            .metadata
+            .as_deref()
+            .map(metadata_filter)
+            .transpose()?,
+    };
+    let list = format!("accounts/{filter:?}");
     let limit = cursor::limit(params.limit)?;
     let after = match &params.cursor {
-        Some(cursor) => cursor::decode(LIST, cursor)?,
+        Some(cursor) => cursor::decode(&list, cursor)?,
         None => String::new(),
     };
     let model = ledger.model(params.min_position.as_deref()).await?;
-    let rows = model.accounts(&after, i64::from(limit)).await?;
+    let rows = model.accounts(&filter, &after, i64::from(limit)).await?;
     model.close().await?;
     let last = rows.last().map(|(row, _)| row.account_id.to_string());
-    let accounts = rows.iter().map(|(row, freshness)| AccountBody {
-        parked: *freshness == Freshness::Parked,
-        ..AccountBody::of_row(row)
+    let accounts = rows.iter().map(|(row, freshness)| {
+        let mut body = AccountBody::of_row(row);
+        body.parked = *freshness == Freshness::Parked;
+        body
     });
     Ok(Json(AccountsPage {
-        next_cursor: cursor::next(LIST, rows.len(), limit, last),
+        next_cursor: cursor::next(&list, rows.len(), limit, last),
         accounts: accounts.collect(),
     }))
 }
@@ -217,11 +162,12 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The account", body = AccountBody),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn one(
     State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
+    PathId(id): PathId<AccountId>,
     Params(params): Params<ModelParams>,
 ) -> Result<Json<AccountBody>, Problem> {
     let model = ledger.model(params.min_position.as_deref()).await?;
@@ -231,59 +177,15 @@ pub(crate) async fn one(
     Ok(Json(AccountBody::of_row(&account)))
 }
 
-/// Carries out a command, and answers with the account right after it.
-async fn answer_with_account(
-    ledger: &Ledger,
-    id: &AccountId,
-    command: AccountCommand,
-    context: CommandContext,
-    status: StatusCode,
-) -> Result<Response, Problem> {
-    let done = execute(ledger, id, command, context).await?;
-    let body = AccountBody::of_state(id, &done.account, done.version.number());
-    Ok(answer(ledger, status, body, done.position, done.executed))
-}
-
-impl AccountBody {
-    fn of_state(id: &AccountId, account: &Account, version: i64) -> Self {
-        Self {
-            id: id.to_string(),
-            currency: account.currency().code().to_owned(),
-            status: account.status().as_str().to_owned(),
-            overdraft: account.overdraft().into(),
-            balance: account.balance().amount_text(),
-            available: available_text(account.overdraft().available(account.balance())),
-            version,
-            opened_at: None,
-            updated_at: None,
-            parked: false,
-        }
-    }
-
-    fn of_row(row: &AccountRow) -> Self {
-        Self {
-            id: row.account_id.to_string(),
-            currency: row.currency.code().to_owned(),
-            status: row.status.clone(),
-            overdraft: row.overdraft.into(),
-            balance: row.balance.amount_text(),
-            available: available_text(row.overdraft.available(row.balance)),
-            version: row.version.number(),
-            opened_at: Some(time_text(row.opened_at)),
-            updated_at: Some(time_text(row.updated_at)),
-            parked: false,
-        }
-    }
-}
-
-impl From<Overdraft> for OverdraftBody {
-    fn from(overdraft: Overdraft) -> Self {
-        match overdraft {
-            Overdraft::None => Self::None,
-            Overdraft::Limit { limit } => Self::Limit {
-                limit: limit.amount_text(),
-            },
-            Overdraft::Unlimited => Self::Unlimited,
-        }
-    }
+/// The filter that a text `name:value` is, as JSON.
+fn metadata_filter(text: &str) -> Result<String, Problem> {
+    let pair = text.split_once(':').filter(|_| !text.contains('\0'));
+    let (name, value) = pair.ok_or_else(|| {
+        Problem::unprocessable(
+            "invalid_query",
+            "Not what this endpoint takes",
+            "metadata is a name, a colon and a value: customer:42",
+        )
+    })?;
+    Ok(serde_json::json!({ name: value }).to_string())
 }

@@ -18,20 +18,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Ledger;
-use crate::account::{AccountId, InvalidPosting, Posting, Side};
+use crate::account::{AccountId, Posting, Side};
 use crate::http::command::answer;
 use crate::http::idempotency::{Caller, check_key};
-use crate::http::input::{AmountText, Body, invalid_id};
+use crate::http::input::{AmountText, Body, ClientId, word};
 use crate::http::postings::{PostingRequest, post};
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::routes;
 
 /// Most postings in one request.
 const POSTINGS_MAX: usize = 1_000;
 /// Accounts that are posted to side by side. Their appends travel together.
 const ACCOUNTS_AT_ONCE: usize = 256;
-const ROUTE: &str = "POST /v1/postings/bulk";
-/// Keeps the keys of single postings apart from the keys of whole requests.
-const POSTING_ROUTE: &str = "POST /v1/postings/bulk posting";
 
 /// Many postings.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -166,11 +164,8 @@ impl Item {
             check_key(&item.key).map_err(|detail| {
                 Problem::unprocessable("idempotency_key_invalid", "Not an idempotency key", detail)
             })?;
-            let account_id = AccountId::try_from(item.account_id)
-                .map_err(|error| invalid_id(error.to_string()))?;
-            let side = item.side.parse().map_err(|error: InvalidPosting| {
-                Problem::unprocessable("invalid_side", "Not a side", error.to_string())
-            })?;
+            let account_id = AccountId::parse_text(&item.account_id)?;
+            let side = word(&item.side, "invalid_side", "Not a side")?;
             let posting = PostingRequest {
                 amount: item.amount,
                 currency: item.currency,
@@ -200,8 +195,8 @@ impl Item {
 async fn claim(ledger: &Ledger, caller: &Caller, items: &[Item]) -> Result<AppendStatus, Problem> {
     let json = serde_json::to_vec(items).map_err(|error| Problem::internal(&error))?;
     let claim = Append::events(
-        caller.context(ROUTE),
-        Fingerprint::of(&[ROUTE.as_bytes(), &json]),
+        caller.context(routes::BULK),
+        Fingerprint::of(&[routes::BULK.as_bytes(), &json]),
         Vec::new(),
     );
     let claimed = ledger
@@ -254,19 +249,19 @@ struct Done {
 
 /// A refusal is a result. A problem that may pass ends the request: sent again, it goes on.
 async fn carry_out_one(ledger: &Ledger, caller: &Caller, item: Item) -> Result<Done, Problem> {
-    let context = caller.context_of(POSTING_ROUTE, &item.key);
+    let context = caller.context_of(routes::BULK_POSTING, &item.key);
     let posted = post(ledger, &item.account_id, item.side, item.posting, context).await;
     let (position, result) = match posted {
         Ok(posted) => (
-            posted.position,
+            posted.done.position,
             BulkResult {
                 key: item.key,
-                status: match posted.executed {
+                status: match posted.done.executed {
                     AppendStatus::Executed => "posted",
                     AppendStatus::AlreadyApplied => "already_posted",
                 },
-                balance: Some(posted.account.balance().amount_text()),
-                version: Some(posted.version.number()),
+                balance: Some(posted.balance),
+                version: Some(posted.version),
                 problem: None,
             },
         ),

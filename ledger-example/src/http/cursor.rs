@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use folio_core::Version;
+use folio_core::{Position, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::http::problem::Problem;
@@ -39,13 +39,16 @@ pub(crate) fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
         .and_then(|json| serde_json::from_slice::<Cursor>(&json).ok())
         .filter(|cursor| cursor.list == list)
         .map(|cursor| cursor.after)
-        .ok_or_else(|| {
-            Problem::unprocessable(
-                "invalid_cursor",
-                "Not a cursor of this list",
-                "pass the next_cursor of the page before, on the same list",
-            )
-        })
+        .ok_or_else(invalid)
+}
+
+/// A text that is no cursor of the list.
+pub(crate) fn invalid() -> Problem {
+    Problem::unprocessable(
+        "invalid_cursor",
+        "Not a cursor of this list",
+        "pass the next_cursor of the page before, on the same list with the same parameters",
+    )
 }
 
 /// The version that a cursor of `list` stands after; the start without one.
@@ -55,13 +58,12 @@ pub(crate) fn version(list: &str, cursor: Option<&str>) -> Result<Version, Probl
     };
     let after = decode(list, cursor)?;
     let number = after.parse().ok().and_then(Version::new);
-    number.ok_or_else(|| {
-        Problem::unprocessable(
-            "invalid_cursor",
-            "Not a cursor of this list",
-            "start again without one",
-        )
-    })
+    number.ok_or_else(invalid)
+}
+
+/// As [`version`], of a list in the order of positions.
+pub(crate) fn position(list: &str, cursor: Option<&str>) -> Result<Position, Problem> {
+    Ok(Position::START.plus(version(list, cursor)?.number()))
 }
 
 /// The page size that was asked for.

@@ -11,12 +11,12 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
-use crate::account::Account;
+use crate::account::{Account, AccountId};
 use crate::http::cursor;
-use crate::http::input::{AccountPath, Params, invalid_id};
+use crate::http::input::{Params, PathId};
 use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::reads::time_text;
+use crate::http::times::time_text;
 
 /// Which page of events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -80,14 +80,14 @@ pub struct EventBody {
 )]
 pub(crate) async fn events(
     State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
+    PathId(id): PathId<AccountId>,
     Params(params): Params<EventsParams>,
 ) -> Result<Json<EventsPage>, Problem> {
     let list = format!("events/{id}");
     let limit = cursor::limit(params.limit)?;
     let after = cursor::version(&list, params.cursor.as_deref())?;
-    let stream = StreamId::new(Account::CATEGORY, id.as_str())
-        .map_err(|error| invalid_id(error.to_string()))?;
+    let stream =
+        StreamId::new(Account::CATEGORY, id.as_str()).map_err(|error| Problem::internal(&error))?;
     let size = BatchSize::new(limit).unwrap_or_default();
     let store = ledger.store();
     let events = store.read_stream(&stream, after, size).await?;

@@ -62,6 +62,18 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Who asks, of a request that has no key of its own.
+#[derive(Debug, Clone)]
+pub struct Asker(pub Actor);
+
+impl<S: Sync> FromRequestParts<S> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(actor(&parts.headers)?))
+    }
+}
+
 fn key(headers: &HeaderMap) -> Result<String, Problem> {
     let invalid = |detail: &str| {
         Problem::client(

@@ -5,12 +5,14 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use folio_core::{Amount, Currency, Money, MoneyError};
+use folio_core::{Amount, Currency};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use crate::account::AccountId;
+use crate::account::{AccountId, BoundedText};
+use crate::hold::HoldId;
 use crate::http::problem::Problem;
+use crate::journal::EntryId;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -72,26 +74,56 @@ fn unread(rejection: BytesRejection) -> Problem {
     }
 }
 
-/// The account id in a path.
+/// An id in a path.
 #[derive(Debug)]
-pub struct AccountPath(pub AccountId);
+pub struct PathId<T>(pub T);
 
-impl<S: Send + Sync> FromRequestParts<S> for AccountPath {
+/// An id that clients choose.
+pub trait ClientId: std::str::FromStr<Err: std::fmt::Display> {
+    /// Stable name of the problem that a text is none.
+    const CODE: &'static str;
+    /// The problem in a few words.
+    const TITLE: &'static str;
+
+    /// The id that a text is.
+    ///
+    /// # Errors
+    ///
+    /// The problem.
+    fn parse_text(text: &str) -> Result<Self, Problem> {
+        text.parse().map_err(|error: Self::Err| {
+            Problem::unprocessable(Self::CODE, Self::TITLE, error.to_string())
+        })
+    }
+}
+
+impl ClientId for AccountId {
+    const CODE: &'static str = "invalid_account_id";
+    const TITLE: &'static str = "Not an account id";
+}
+
+impl ClientId for EntryId {
+    const CODE: &'static str = "invalid_entry_id";
+    const TITLE: &'static str = "Not an entry id";
+}
+
+impl ClientId for HoldId {
+    const CODE: &'static str = "invalid_hold_id";
+    const TITLE: &'static str = "Not a hold id";
+}
+
+impl<T: ClientId + Send, S: Send + Sync> FromRequestParts<S> for PathId<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, state)
             .await
             .map(|Path(text)| text)
-            .map_err(|rejection| invalid_id(rejection.body_text()))?;
-        AccountId::try_from(text)
-            .map(Self)
-            .map_err(|error| invalid_id(error.to_string()))
+            .map_err(|rejection| {
+                Problem::unprocessable(T::CODE, T::TITLE, rejection.body_text())
+            })?;
+        T::parse_text(&text).map(Self)
     }
-}
-
-pub(crate) fn invalid_id(detail: impl Into<String>) -> Problem {
-    Problem::unprocessable("invalid_account_id", "Not an account id", detail)
 }
 
 /// A query string.
@@ -156,7 +188,33 @@ pub(crate) fn currency(code: &str) -> Result<Currency, Problem> {
     })
 }
 
-/// What may still be debited; none where there is no bound, or it is too far away to be told.
-pub(crate) fn available_text(available: Result<Option<Money>, MoneyError>) -> Option<String> {
-    available.ok().flatten().map(|money| money.amount_text())
+/// A text that people read, in a field of a request.
+pub(crate) fn text<const MAX: usize>(
+    text: Option<String>,
+    field: &str,
+) -> Result<Option<BoundedText<MAX>>, Problem> {
+    text.map(|text| required_text(text, field)).transpose()
+}
+
+/// As [`text`], where there has to be one.
+pub(crate) fn required_text<const MAX: usize>(
+    text: String,
+    field: &str,
+) -> Result<BoundedText<MAX>, Problem> {
+    BoundedText::try_from(text).map_err(|error| {
+        Problem::unprocessable(
+            "invalid_text",
+            "Not a usable text",
+            format!("{field}: {error}"),
+        )
+    })
+}
+
+/// A side, a kind of account or a freeze, in a field of a request.
+pub(crate) fn word<T>(text: &str, code: &'static str, title: &'static str) -> Result<T, Problem>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    text.parse()
+        .map_err(|error: T::Err| Problem::unprocessable(code, title, error.to_string()))
 }

@@ -1,20 +1,23 @@
-//! Credits and debits, one by one.
+//! Credits and debits, one by one: the shorthand for an entry of two legs, one of them on a contra
+//! account.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use folio_core::CommandContext;
+use folio_core::{Aggregate, CommandContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Ledger;
-use crate::account::{AccountCommand, AccountId, BoundedText, InvalidPosting, Posting, Side};
-use crate::http::command::{Accepted, answer, execute};
+use crate::account::{Account, AccountId, Posting, Side};
+use crate::http::command::{AcceptedJointly, answer, execute_jointly};
 use crate::http::idempotency::Caller;
-use crate::http::input::{AccountPath, AmountText, Body, currency};
+use crate::http::input::{AmountText, Body, PathId, currency, text, word};
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::routes;
+use crate::journal::{Entry, EntryId, PostOne};
 
 /// A request to credit or debit an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,6 +45,9 @@ pub struct PostingRequest {
 pub struct PostingBody {
     /// The account.
     account_id: String,
+    /// The entry that it is, at `/v1/journal-entries/{id}`; none of a posting of the ledger's first
+    /// version.
+    entry_id: Option<String>,
     /// `credit` or `debit`.
     side: &'static str,
     /// How much.
@@ -52,7 +58,7 @@ pub struct PostingBody {
     contra: String,
     /// The account's balance right after it.
     balance: String,
-    /// The account's version right after it: names this posting on the statement.
+    /// The account's version right after it.
     version: i64,
 }
 
@@ -67,21 +73,21 @@ pub struct PostingBody {
     responses(
         (status = 201, description = "It is posted", body = PostingBody),
         (status = 404, description = "No such account", body = ProblemBody),
-        (status = 409, description = "The account is closed", body = ProblemBody),
+        (status = 409, description = "The account is closed or frozen, or the period is closed", body = ProblemBody),
         (status = 422, description = "The request is wrong, or refused", body = ProblemBody),
     )
 )]
 pub(crate) async fn credit(
     State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
+    PathId(id): PathId<AccountId>,
     caller: Caller,
     Body(request): Body<PostingRequest>,
 ) -> Result<Response, Problem> {
-    let context = caller.context("POST /v1/accounts/{id}/credits");
+    let context = caller.context(routes::CREDIT);
     post_one(&ledger, &id, Side::Credit, request, context).await
 }
 
-/// Pays out, as far as the account's overdraft policy allows.
+/// Pays out, as far as the account's limits allow.
 #[utoipa::path(
     post, path = "/v1/accounts/{id}/debits", tag = "postings",
     params(
@@ -92,17 +98,17 @@ pub(crate) async fn credit(
     responses(
         (status = 201, description = "It is posted", body = PostingBody),
         (status = 404, description = "No such account", body = ProblemBody),
-        (status = 409, description = "The account is closed", body = ProblemBody),
+        (status = 409, description = "The account is closed or frozen, or the period is closed", body = ProblemBody),
         (status = 422, description = "The request is wrong, or refused", body = ProblemBody),
     )
 )]
 pub(crate) async fn debit(
     State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
+    PathId(id): PathId<AccountId>,
     caller: Caller,
     Body(request): Body<PostingRequest>,
 ) -> Result<Response, Problem> {
-    let context = caller.context("POST /v1/accounts/{id}/debits");
+    let context = caller.context(routes::DEBIT);
     post_one(&ledger, &id, Side::Debit, request, context).await
 }
 
@@ -114,18 +120,27 @@ async fn post_one(
     context: CommandContext,
 ) -> Result<Response, Problem> {
     let posting = request.posting()?;
-    let done = post(ledger, id, side, posting.clone(), context).await?;
+    let posted = post(ledger, id, side, posting.clone(), context).await?;
     let body = PostingBody {
         account_id: id.to_string(),
+        entry_id: posted.entry_id,
         side: side.as_str(),
         amount: posting.amount.amount_text(),
         currency: posting.amount.currency().code().to_owned(),
         contra: posting.contra.to_string(),
-        balance: done.account.balance().amount_text(),
-        version: done.version.number(),
+        balance: posted.balance,
+        version: posted.version,
     };
-    let status = StatusCode::CREATED;
+    let (status, done) = (StatusCode::CREATED, posted.done);
     Ok(answer(ledger, status, body, done.position, done.executed))
+}
+
+/// A posting that was carried out.
+pub(super) struct Posted {
+    entry_id: Option<String>,
+    pub(super) balance: String,
+    pub(super) version: i64,
+    pub(super) done: AcceptedJointly,
 }
 
 /// Carries one posting out.
@@ -135,12 +150,29 @@ pub(super) async fn post(
     side: Side,
     posting: Posting,
     context: CommandContext,
-) -> Result<Accepted, Problem> {
-    let command = match side {
-        Side::Credit => AccountCommand::CreditAccount(posting),
-        Side::Debit => AccountCommand::DebitAccount(posting),
+) -> Result<Posted, Problem> {
+    let command = PostOne {
+        account: id.clone(),
+        side,
+        posting,
+        entry: EntryId::of_command(context.id),
+        now: ledger.now().await?,
     };
-    execute(ledger, id, command, context).await
+    let done = execute_jointly(ledger, &command, context).await?;
+    let (account, version) = done
+        .states
+        .of::<Account>(id.as_str())
+        .ok_or_else(Problem::account_not_found)?;
+    let entry = done
+        .events
+        .iter()
+        .find(|event| event.stream.category() == Entry::CATEGORY);
+    Ok(Posted {
+        entry_id: entry.map(|event| event.stream.id().to_owned()),
+        balance: account.balance().amount_text(),
+        version: version.number(),
+        done,
+    })
 }
 
 impl PostingRequest {
@@ -149,27 +181,10 @@ impl PostingRequest {
         let currency = currency(&self.currency)?;
         Ok(Posting {
             amount: self.amount.amount(currency)?,
-            contra: self.contra.parse().map_err(|error: InvalidPosting| {
-                Problem::unprocessable("invalid_contra", "Not a contra account", error.to_string())
-            })?,
+            contra: word(&self.contra, "invalid_contra", "Not a contra account")?,
             effective_date: self.effective_date,
             reference: text(self.reference, "reference")?,
             description: text(self.description, "description")?,
         })
     }
-}
-
-fn text<const MAX: usize>(
-    text: Option<String>,
-    field: &str,
-) -> Result<Option<BoundedText<MAX>>, Problem> {
-    text.map(BoundedText::try_from)
-        .transpose()
-        .map_err(|error| {
-            Problem::unprocessable(
-                "invalid_text",
-                "Not a usable text",
-                format!("{field}: {error}"),
-            )
-        })
 }

@@ -9,10 +9,13 @@ use folio_core::{CorrelationId, MoneyError, error_chain};
 use folio_projections::ReadModelError;
 use folio_runtime::ExecuteError;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::account::AccountRefusal;
+use crate::http::times::time_text;
 use crate::read_model::QueryError;
+use crate::refusal::LedgerRefusal;
 
 /// A problem. As a response it is put into words by [`layer`](super::layer), which knows the
 /// correlation id.
@@ -24,6 +27,7 @@ pub struct Problem {
     detail: String,
     retry: Retry,
     replayed: bool,
+    details: Option<Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub struct ProblemBody {
     pub retryable: bool,
     /// Names the request in logs and events.
     pub correlation_id: Option<CorrelationIdText>,
+    /// The figures that the detail speaks of, where there are any.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
 }
 
 /// A correlation id as text.
@@ -73,6 +81,7 @@ impl Problem {
             detail: detail.into(),
             retry: Retry::Futile,
             replayed: false,
+            details: None,
         }
     }
 
@@ -133,6 +142,34 @@ impl Problem {
         self.retry == Retry::MayHelp || self.status.is_server_error()
     }
 
+    /// With the figures that the detail speaks of.
+    #[must_use]
+    pub(crate) fn with_details(self, details: Option<Value>) -> Self {
+        Self { details, ..self }
+    }
+
+    /// With a name among the figures.
+    #[must_use]
+    fn naming(self, name: &str, value: impl Into<Value>) -> Self {
+        let mut details = match self.details {
+            Some(Value::Object(details)) => details,
+            Some(_) | None => Map::new(),
+        };
+        details.insert(name.to_owned(), value.into());
+        Self {
+            details: Some(Value::Object(details)),
+            ..self
+        }
+    }
+
+    pub(crate) fn entry_not_found() -> Self {
+        LedgerRefusal::EntryNotFound.into()
+    }
+
+    pub(crate) fn hold_not_found() -> Self {
+        LedgerRefusal::HoldNotFound.into()
+    }
+
     pub(crate) fn account_not_found() -> Self {
         Self::client(
             StatusCode::NOT_FOUND,
@@ -153,6 +190,7 @@ impl Problem {
             code: self.code,
             retryable: self.retry == Retry::MayHelp,
             correlation_id: correlation_id.map(|id| CorrelationIdText(id.to_string())),
+            details: self.details.clone(),
         }
     }
 
@@ -187,29 +225,166 @@ impl IntoResponse for Problem {
 
 impl From<AccountRefusal> for Problem {
     fn from(refusal: AccountRefusal) -> Self {
-        let detail = refusal.to_string();
-        let conflict = |code, title| Self::client(StatusCode::CONFLICT, code, title, &*detail);
-        let unprocessable = |code, title| Self::unprocessable(code, title, &*detail);
-        match refusal {
-            AccountRefusal::NotOpened => Self::account_not_found(),
-            AccountRefusal::AlreadyOpened => {
-                conflict("account_already_open", "The account exists already")
+        let conflict = StatusCode::CONFLICT;
+        let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+        let (status, code, title) = match &refusal {
+            AccountRefusal::NotOpened => return Self::account_not_found(),
+            AccountRefusal::AlreadyOpened => (
+                conflict,
+                "account_already_open",
+                "The account exists already",
+            ),
+            AccountRefusal::Closed => (conflict, "account_closed", "The account is closed"),
+            AccountRefusal::Closing => (conflict, "account_closing", "The account is being closed"),
+            AccountRefusal::Frozen { .. } => (conflict, "account_frozen", "The account is frozen"),
+            AccountRefusal::NotFrozen => {
+                (conflict, "account_not_frozen", "The account is not frozen")
             }
-            AccountRefusal::Closed => conflict("account_closed", "The account is closed"),
-            AccountRefusal::CurrencyMismatch { .. } => {
-                unprocessable("currency_mismatch", "Another currency than the account's")
+            AccountRefusal::CurrencyMismatch { .. } => (
+                unprocessable,
+                "currency_mismatch",
+                "Another currency than the account's",
+            ),
+            AccountRefusal::InsufficientFunds { .. } => (
+                unprocessable,
+                "insufficient_funds",
+                "Not enough money available",
+            ),
+            AccountRefusal::LimitExceeded { .. } => {
+                (unprocessable, "limit_exceeded", "Too much or too often")
             }
-            AccountRefusal::InsufficientFunds { .. } => {
-                unprocessable("insufficient_funds", "Not enough money available")
-            }
-            AccountRefusal::Overflow => unprocessable("overflow", "Too large to hold exactly"),
+            AccountRefusal::LimitNotSound => (unprocessable, "invalid_limit", "Not a usable limit"),
+            AccountRefusal::LimitPassed { .. } => (
+                conflict,
+                "limit_passed",
+                "The account is beyond the new limit",
+            ),
+            AccountRefusal::NoLimits => (
+                unprocessable,
+                "recording_account",
+                "Not of a recording account",
+            ),
+            AccountRefusal::Overflow => (unprocessable, "overflow", "Too large to hold exactly"),
             AccountRefusal::BalanceNotZero { .. } => {
-                conflict("balance_not_zero", "The account is not empty")
+                (conflict, "balance_not_zero", "The account is not empty")
             }
-            AccountRefusal::Inconsistent => conflict(
+            AccountRefusal::OpenHolds { .. } => {
+                (conflict, "open_holds", "Money is held on the account")
+            }
+            AccountRefusal::ExpectedCredits { .. } => {
+                (conflict, "expected_credits", "Money is expected")
+            }
+            AccountRefusal::TooManyHolds { .. } => {
+                (conflict, "too_many_holds", "Too many holds on the account")
+            }
+            AccountRefusal::NoHolds => (
+                unprocessable,
+                "recording_account",
+                "Not of a recording account",
+            ),
+            AccountRefusal::TooMuchMetadata { .. } => {
+                (unprocessable, "invalid_metadata", "Not usable metadata")
+            }
+            AccountRefusal::Contra => (
+                unprocessable,
+                "reserved_account",
+                "An account of the book's own",
+            ),
+            AccountRefusal::Inconsistent => (
+                conflict,
                 "account_inconsistent",
                 "The account's history does not add up",
             ),
+        };
+        let problem = Self::client(status, code, title, refusal.to_string());
+        let problem = problem.with_details(figures(&refusal));
+        if let AccountRefusal::LimitExceeded { resets_at, .. } = refusal {
+            problem.naming("resets_at", time_text(resets_at))
+        } else {
+            problem
+        }
+    }
+}
+
+impl From<LedgerRefusal> for Problem {
+    fn from(refusal: LedgerRefusal) -> Self {
+        let conflict = StatusCode::CONFLICT;
+        let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+        let unbalanced = "Not an entry";
+        let exchange = "Not an exchange";
+        let (status, code, title) = match refusal {
+            LedgerRefusal::Account { account, refusal } => {
+                return Self::from(refusal).naming("account_id", account.as_str());
+            }
+            LedgerRefusal::Among { index, refusal } => {
+                let problem = Self::from(*refusal).within(&format!("entries[{index}]"));
+                return problem.naming("index", index);
+            }
+            LedgerRefusal::FirstVersion(refusal) => return refusal.into(),
+            LedgerRefusal::TooFewLegs => (unprocessable, "too_few_legs", unbalanced),
+            LedgerRefusal::TooManyLegs { .. } => (unprocessable, "too_many_legs", unbalanced),
+            LedgerRefusal::SameAccount { .. } => (unprocessable, "same_account", unbalanced),
+            LedgerRefusal::AmountTooLarge => {
+                (unprocessable, "overflow", "Too large to hold exactly")
+            }
+            LedgerRefusal::Unbalanced { .. } => {
+                (unprocessable, "unbalanced", "Debits do not equal credits")
+            }
+            LedgerRefusal::DateOutOfRange => (unprocessable, "invalid_date", "Not a usable date"),
+            LedgerRefusal::PeriodClosed { .. } => {
+                (conflict, "period_closed", "The period is closed")
+            }
+            LedgerRefusal::EntryExists { .. } => (conflict, "entry_exists", "The id is taken"),
+            LedgerRefusal::EntryNotFound => {
+                (StatusCode::NOT_FOUND, "entry_not_found", "No such entry")
+            }
+            LedgerRefusal::AlreadyReversed { .. } => (
+                conflict,
+                "already_reversed",
+                "The entry was reversed before",
+            ),
+            LedgerRefusal::IsReversal { .. } => {
+                (conflict, "is_reversal", "The entry is a reversal")
+            }
+            LedgerRefusal::ExchangeMissing => (unprocessable, "exchange_missing", exchange),
+            LedgerRefusal::ExchangeOfOneCurrency => {
+                (unprocessable, "exchange_of_one_currency", exchange)
+            }
+            LedgerRefusal::ExchangeNotInLegs => (unprocessable, "exchange_not_in_legs", exchange),
+            LedgerRefusal::ExchangeOffRate { .. } => (unprocessable, "exchange_off_rate", exchange),
+            LedgerRefusal::TooManyCurrencies => (unprocessable, "too_many_currencies", exchange),
+            LedgerRefusal::HoldExists => (conflict, "hold_exists", "The id is taken"),
+            LedgerRefusal::HoldNotFound => {
+                (StatusCode::NOT_FOUND, "hold_not_found", "No such hold")
+            }
+            LedgerRefusal::HoldRuledOut => (conflict, "hold_ruled_out", "The hold was given up"),
+            LedgerRefusal::HoldExpired => (conflict, "hold_expired", "The hold has expired"),
+            LedgerRefusal::AlreadyCaptured { .. } => {
+                (conflict, "already_captured", "The hold was captured")
+            }
+            LedgerRefusal::AlreadyReleased => {
+                (conflict, "already_released", "The hold was released")
+            }
+            LedgerRefusal::HoldNotExpired => {
+                (conflict, "hold_not_expired", "The hold has not expired")
+            }
+            LedgerRefusal::CaptureTooMuch { .. } => {
+                (unprocessable, "capture_too_much", "More than is held")
+            }
+            LedgerRefusal::LifetimeNotSound { .. } => {
+                (unprocessable, "invalid_lifetime", "Not a usable lifetime")
+            }
+        };
+        Self::client(status, code, title, refusal.to_string()).with_details(figures(&refusal))
+    }
+}
+
+/// The figures of a refusal, as it is recorded.
+fn figures(refusal: &impl Serialize) -> Option<Value> {
+    match serde_json::to_value(refusal).ok()? {
+        Value::Object(variant) => variant.into_values().next(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            None
         }
     }
 }
@@ -238,11 +413,9 @@ impl From<ExecuteError> for Problem {
                 "Too many changes at once",
                 error.to_string(),
             ),
-            ExecuteError::InvalidStream(invalid) => Self::unprocessable(
-                "invalid_account_id",
-                "Not an account id",
-                invalid.to_string(),
-            ),
+            ExecuteError::InvalidStream(invalid) => {
+                Self::unprocessable("invalid_id", "Not an id", invalid.to_string())
+            }
             ExecuteError::Append(
                 AppendError::Unavailable(_) | AppendError::OutcomeUnknown { .. },
             ) => {

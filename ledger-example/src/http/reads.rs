@@ -1,34 +1,25 @@
-//! Balances: of the read model now, or replayed as of a version or a moment.
+//! Balances: of the read model now, as of a day and as known at a position, or replayed as of a version
+//! or a moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use folio_core::{EventStore, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
-use crate::account::{Account, AccountId};
-use crate::http::input::{AccountPath, Params, available_text};
+use crate::account::{Account, AccountId, Kind, Sides};
+use crate::http::account_body::available_text;
+use crate::http::input::{Params, PathId};
 use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::read_model::{AccountRow, Balances};
-
-/// Longest wait for a position that the model does not have yet.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a read of the model may ask.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct ModelParams {
-    /// Waits until the model has this position: the `Folio-Position` of a write.
-    pub(crate) min_position: Option<String>,
-}
+use crate::http::times::Asked;
+use crate::read_model::{AccountRow, AsOf};
 
 /// Which balance.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,6 +27,11 @@ pub struct ModelParams {
 pub struct BalanceParams {
     /// Waits until the model has this position: the `Folio-Position` of a write.
     min_position: Option<String>,
+    /// Only what takes effect up to and including this day.
+    as_of_effective: Option<NaiveDate>,
+    /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment. The
+    /// answer stays the same for ever.
+    known_at: Option<String>,
     /// Replays the account up to and including this version.
     at_version: Option<i64>,
     /// Replays what was recorded up to this moment: `2026-03-31T23:59:59Z`.
@@ -49,17 +45,28 @@ pub struct BalanceBody {
     account_id: String,
     /// ISO 4217 code.
     currency: String,
-    /// What came in less what went out, as a decimal string.
+    /// What was posted on the account's normal side less what was posted on the other, as a decimal
+    /// string.
     balance: String,
-    /// What may still be debited; null where there is no bound.
+    /// What may still go out: the balance and the overdraft less what is held; null where there is no
+    /// bound, and of a past.
     available: Option<String>,
-    /// All that came in.
+    /// All credits.
     credits_posted: String,
-    /// All that went out.
+    /// All debits.
     debits_posted: String,
-    /// The account's version that this is the balance of.
-    version: i64,
-    /// `model`, or `replay` where a version or a moment was asked for.
+    /// Credits that are expected; null of a past.
+    credits_pending: Option<String>,
+    /// Debits that are held; null of a past.
+    debits_pending: Option<String>,
+    /// The account's version that this is the balance of; null where only the legs were added up.
+    version: Option<i64>,
+    /// The position up to which it is known; null where it was replayed.
+    known_at: Option<i64>,
+    /// The last day that counts, where one was asked for.
+    as_of_effective: Option<NaiveDate>,
+    /// `model`; `legs` where `as_of_effective` or `known_at` was asked for; `replay` where a version or
+    /// a moment was.
     source: &'static str,
 }
 
@@ -75,28 +82,42 @@ pub struct BalanceBody {
 )]
 pub(crate) async fn balance(
     State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
+    PathId(id): PathId<AccountId>,
     Params(params): Params<BalanceParams>,
 ) -> Result<Response, Problem> {
-    match (params.at_version, params.at_time, &params.min_position) {
-        (None, None, min_position) => {
-            let model = ledger.model(min_position.as_deref()).await?;
+    let asked = Asked {
+        effective: params.as_of_effective,
+        known_at: params.known_at.as_deref(),
+        min_position: params.min_position.as_deref(),
+    };
+    let is_of_the_past = asked.effective.is_some() || asked.known_at.is_some();
+    match (params.at_version, params.at_time) {
+        (None, None) => {
+            let (model, as_of) = ledger.model_as_of(asked).await?;
             let account = model.account(&id).await?;
+            let account = account.ok_or_else(Problem::account_not_found)?;
+            let body = if is_of_the_past {
+                let posted = model.posted(&account, as_of).await?;
+                BalanceBody::of_legs(&account, posted, as_of, asked.effective)?
+            } else {
+                BalanceBody::of_row(&account, as_of)
+            };
             let position = model.position();
             model.close().await?;
-            let account = account.ok_or_else(Problem::account_not_found)?;
-            let mut response = Json(BalanceBody::of_row(&account)).into_response();
+            let mut response = Json(body).into_response();
             PositionToken::of(ledger.store().store_id(), position).put(response.headers_mut());
             Ok(response)
         }
-        (Some(version), None, None) => {
+        (Some(version), None) if !is_of_the_past && asked.min_position.is_none() => {
             Ok(Json(at_version(&ledger, &id, version).await?).into_response())
         }
-        (None, Some(time), None) => Ok(Json(at_time(&ledger, &id, time).await?).into_response()),
+        (None, Some(time)) if !is_of_the_past && asked.min_position.is_none() => {
+            Ok(Json(at_time(&ledger, &id, time).await?).into_response())
+        }
         _ => Err(Problem::unprocessable(
             "invalid_query",
             "Not what this endpoint takes",
-            "ask for one of min_position, at_version and at_time",
+            "at_version and at_time stand alone",
         )),
     }
 }
@@ -120,7 +141,7 @@ async fn at_version(ledger: &Ledger, id: &AccountId, asked: i64) -> Result<Balan
     if version.number() < asked {
         return Err(not_reached(format!("its last version is {version}")));
     }
-    Ok(BalanceBody::of_state(id, &account, version.number()))
+    BalanceBody::of_state(id, &account, version.number())
 }
 
 async fn at_time(
@@ -141,55 +162,72 @@ async fn at_time(
             "the account was not open at that moment",
         )
     })?;
-    Ok(BalanceBody::of_state(id, &account, version.number()))
-}
-
-impl Ledger {
-    /// The model as of one moment, once it has every position of the token that it is fed by.
-    pub(crate) async fn model(&self, token: Option<&str>) -> Result<Balances, Problem> {
-        let position = match token {
-            // Positions in other stores are of no concern to this model.
-            Some(token) => PositionToken::parse(token)?.position_in(self.store().store_id()),
-            None => None,
-        };
-        Ok(match position {
-            Some(position) => self.queries.at(position, PATIENCE).await?,
-            None => self.queries.now().await?,
-        })
-    }
+    BalanceBody::of_state(id, &account, version.number())
 }
 
 impl BalanceBody {
-    fn of_row(row: &AccountRow) -> Self {
+    fn of_row(row: &AccountRow, as_of: AsOf) -> Self {
         Self {
             account_id: row.account_id.to_string(),
             currency: row.currency.code().to_owned(),
             balance: row.balance.amount_text(),
-            available: available_text(row.overdraft.available(row.balance)),
-            credits_posted: row.credits_posted.amount_text(),
-            debits_posted: row.debits_posted.amount_text(),
-            version: row.version.number(),
+            available: available_text(row.available()),
+            credits_posted: row.posted.credits.amount_text(),
+            debits_posted: row.posted.debits.amount_text(),
+            credits_pending: Some(row.pending.credits.amount_text()),
+            debits_pending: Some(row.pending.debits.amount_text()),
+            version: Some(row.version.number()),
+            known_at: Some(as_of.known.number()),
+            as_of_effective: None,
             source: "model",
         }
     }
 
-    fn of_state(id: &AccountId, account: &Account, version: i64) -> Self {
-        Self {
+    fn of_legs(
+        row: &AccountRow,
+        posted: Sides,
+        as_of: AsOf,
+        effective: Option<NaiveDate>,
+    ) -> Result<Self, Problem> {
+        let balance = posted.balance(row.normal_side);
+        Ok(Self {
+            account_id: row.account_id.to_string(),
+            currency: row.currency.code().to_owned(),
+            balance: balance?.amount_text(),
+            available: None,
+            credits_posted: posted.credits.amount_text(),
+            debits_posted: posted.debits.amount_text(),
+            credits_pending: None,
+            debits_pending: None,
+            version: None,
+            known_at: Some(as_of.known.number()),
+            as_of_effective: effective,
+            source: "legs",
+        })
+    }
+
+    fn of_state(id: &AccountId, account: &Account, version: i64) -> Result<Self, Problem> {
+        if account.kind() == Kind::Recording {
+            return Err(Problem::unprocessable(
+                "recording_account",
+                "Not of a recording account",
+                "its postings are not among its own events; ask with known_at or as_of_effective",
+            ));
+        }
+        let (posted, pending) = (account.posted(), account.pending());
+        Ok(Self {
             account_id: id.to_string(),
             currency: account.currency().code().to_owned(),
             balance: account.balance().amount_text(),
-            available: available_text(account.overdraft().available(account.balance())),
-            credits_posted: account.credits_posted().amount_text(),
-            debits_posted: account.debits_posted().amount_text(),
-            version,
+            available: available_text(account.available()),
+            credits_posted: posted.credits.amount_text(),
+            debits_posted: posted.debits.amount_text(),
+            credits_pending: Some(pending.credits.amount_text()),
+            debits_pending: Some(pending.debits.amount_text()),
+            version: Some(version),
+            known_at: None,
+            as_of_effective: None,
             source: "replay",
-        }
+        })
     }
-}
-
-/// A moment as text: RFC 3339 in UTC, to the microsecond that is stored.
-pub(crate) fn time_text(time: Timestamp) -> String {
-    DateTime::<Utc>::from_timestamp_micros(time.micros()).map_or_else(String::new, |time| {
-        time.to_rfc3339_opts(SecondsFormat::Micros, true)
-    })
 }

@@ -20,7 +20,10 @@ use crate::Ledger;
 use crate::http::feed::Stopping;
 use crate::http::layer::around;
 use crate::http::problem::Problem;
-use crate::http::{accounts, bulk, events, feed, health, postings, projections, reads, statement};
+use crate::http::{
+    account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
+    holds, outcomes, periods, postings, projections, reads, statement, trial_balance,
+};
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -30,8 +33,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Folio ledger: accounts",
-    description = "Accounts of one book. Amounts are decimal strings. Every POST takes an \
-                   Idempotency-Key; problems are application/problem+json."
+    description = "One book, in double entry. Amounts are decimal strings. Every request that \
+                   writes takes an Idempotency-Key; problems are application/problem+json."
 ))]
 struct ApiDoc;
 
@@ -82,12 +85,35 @@ fn documented() -> OpenApiRouter<Arc<Ledger>> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(accounts::open, accounts::list))
         .routes(routes!(accounts::one))
-        .routes(routes!(accounts::close))
+        .routes(routes!(account_changes::limits))
+        .routes(routes!(account_changes::freeze))
+        .routes(routes!(account_changes::unfreeze))
+        .routes(routes!(
+            account_changes::metadata,
+            account_changes::change_metadata
+        ))
+        .routes(routes!(account_changes::begin_closing))
+        .routes(routes!(account_changes::close))
         .routes(routes!(postings::credit))
         .routes(routes!(postings::debit))
         .routes(routes!(bulk::bulk))
+        .routes(routes!(entries::post, entries::list))
+        .routes(routes!(bulk_entries::bulk))
+        .routes(routes!(entries::one))
+        .routes(routes!(entries::reverse))
+        .routes(routes!(holds::place))
+        .routes(routes!(holds::one))
+        .routes(routes!(holds::capture))
+        .routes(routes!(holds::release))
+        .routes(routes!(holds::of_account))
+        .routes(routes!(periods::list))
+        .routes(routes!(periods::close))
+        .routes(routes!(trial_balance::totals))
+        .routes(routes!(trial_balance::accounts))
         .routes(routes!(reads::balance))
         .routes(routes!(statement::statement))
+        .routes(routes!(account_entries::entries))
+        .routes(routes!(outcomes::outcomes))
         .routes(routes!(events::events))
         .routes(routes!(feed::feed))
         .routes(routes!(projections::list))

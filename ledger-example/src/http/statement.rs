@@ -1,29 +1,54 @@
-//! The statement: every posting, with the balance after it.
+//! The statement: every leg within a span of days, with the balance before, after each, and at the end.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
+use folio_core::{Money, Position};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
+use crate::account::{AccountId, ContraAccount};
 use crate::http::cursor;
-use crate::http::input::{AccountPath, Params};
+use crate::http::input::{Params, PathId};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::reads::time_text;
-use crate::read_model::StatementLine;
+use crate::http::times::{Asked, FIRST_DAY, time_text};
+use crate::read_model::{LegRow, Place, Statement, StatementLine};
 
-/// Which page of a statement.
+/// Which page of which statement.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct StatementParams {
-    /// Where the page before ended.
+    /// The first day; all from the beginning, when left out.
+    from: Option<NaiveDate>,
+    /// The last day; all that takes effect later too, when left out.
+    to: Option<NaiveDate>,
+    /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment. The
+    /// statement stays the same for ever.
+    known_at: Option<String>,
+    /// Where the page before ended. It holds on to what was known when the first page was answered.
     cursor: Option<String>,
     /// Lines on the page, 1 to 1,000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// Waits until the model has this position: the `Folio-Position` of a write.
     min_position: Option<String>,
+    /// `json`, or `csv` for the lines as comma-separated values.
+    format: Option<StatementFormat>,
+}
+
+/// In which form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StatementFormat {
+    /// A JSON object.
+    Json,
+    /// RFC 4180, with a line of names.
+    Csv,
 }
 
 /// A page of a statement.
@@ -33,83 +58,238 @@ pub struct StatementPage {
     account_id: String,
     /// ISO 4217 code.
     currency: String,
-    /// In the order of recording.
+    /// The side on which the balance grows.
+    normal_side: &'static str,
+    /// The position up to which the account is known here. Asked for as `known_at`, the statement is the
+    /// same again.
+    known_at: i64,
+    /// The balance before the first line of this page.
+    opening_balance: String,
+    /// The balance at the end of the last day, whatever page this is.
+    closing_balance: String,
+    /// In the order in which they take effect, and of these in that of recording.
     lines: Vec<LineBody>,
     /// Where the next page starts; null on the last one.
     next_cursor: Option<String>,
 }
 
-/// One posting.
+/// One leg.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LineBody {
-    /// Its place among the account's events.
-    version: i64,
-    /// Its place in the store.
+    /// The entry's place in the store.
     position: i64,
+    /// The entry, at `/v1/journal-entries/{id}`; null of a posting of the ledger's first version.
+    entry_id: Option<String>,
     /// When it was recorded, in UTC.
     recorded_at: String,
-    /// When it took effect, where that is another day.
-    effective_date: Option<chrono::NaiveDate>,
+    /// When it takes effect.
+    effective_date: NaiveDate,
     /// `credit` or `debit`.
     side: &'static str,
     /// How much, as a decimal string.
     amount: String,
     /// The account's balance after it.
     balance: String,
-    /// The other side.
-    contra: String,
+    /// The other side: an account, or the short name of a contra account; null where there are several.
+    contra: Option<String>,
     /// The client's name for it.
     reference: Option<String>,
     /// What it was for.
     description: Option<String>,
+    /// The entry that it undoes.
+    reverses: Option<String>,
+    /// The entry that undid it, where that is known.
+    reversed_by: Option<String>,
 }
 
-/// The statement of an account. Pages do not shift while postings come in.
+/// The statement of an account. Its pages do not shift while entries come in.
 #[utoipa::path(
     get, path = "/v1/accounts/{id}/statement", tag = "balances",
     params(("id" = String, Path, description = "the account"), StatementParams),
     responses(
-        (status = 200, description = "A page of the statement", body = StatementPage),
+        (status = 200, description = "A page of the statement", content(
+            (StatementPage = "application/json"), (String = "text/csv"),
+        )),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 422, description = "The query is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn statement(
     State(ledger): State<Arc<Ledger>>,
-    AccountPath(id): AccountPath,
+    PathId(id): PathId<AccountId>,
     Params(params): Params<StatementParams>,
-) -> Result<Json<StatementPage>, Problem> {
-    let list = format!("statement/{id}");
+) -> Result<Response, Problem> {
+    let from = params.from.unwrap_or(FIRST_DAY);
+    let list = format!("statement/{id}/{from}/{:?}", params.to);
     let limit = cursor::limit(params.limit)?;
-    let after = cursor::version(&list, params.cursor.as_deref())?;
-    let model = ledger.model(params.min_position.as_deref()).await?;
-    let Some(account) = model.account(&id).await? else {
-        model.close().await?;
-        return Err(Problem::account_not_found());
+    let after = params
+        .cursor
+        .as_deref()
+        .map(|cursor| After::parse(&cursor::decode(&list, cursor)?))
+        .transpose()?;
+    let known = after.as_ref().map(|after| after.known.number().to_string());
+    let asked = Asked {
+        effective: params.to,
+        known_at: known.as_deref().or(params.known_at.as_deref()),
+        min_position: params.min_position.as_deref().filter(|_| known.is_none()),
     };
-    let lines = model.statement(&account, after, i64::from(limit)).await?;
+    let (model, as_of) = ledger.model_as_of(asked).await?;
+    let account = model.account(&id).await?;
+    let account = account.ok_or_else(Problem::account_not_found)?;
+    let start = match &after {
+        Some(after) => Some((after.place, after.balance(account.currency)?)),
+        None => None,
+    };
+    let Statement {
+        lines,
+        opening,
+        closing,
+    } = model
+        .statement(&account, from, as_of, start, i64::from(limit))
+        .await?;
     model.close().await?;
-    let last = lines.last().map(|line| line.version.to_string());
-    Ok(Json(StatementPage {
+
+    let last = lines.last().map(|line| After::text(as_of.known, line));
+    let next_cursor = cursor::next(&list, lines.len(), limit, last);
+    let page = StatementPage {
         account_id: id.to_string(),
         currency: account.currency.code().to_owned(),
-        next_cursor: cursor::next(&list, lines.len(), limit, last),
+        normal_side: account.normal_side.as_str(),
+        known_at: as_of.known.number(),
+        opening_balance: opening.amount_text(),
+        closing_balance: closing.amount_text(),
         lines: lines.into_iter().map(LineBody::from).collect(),
-    }))
+        next_cursor,
+    };
+    match params.format {
+        Some(StatementFormat::Csv) => csv(page),
+        Some(StatementFormat::Json) | None => Ok(Json(page).into_response()),
+    }
+}
+
+/// Where a page ended, and what has to be known to go on there: the position that all pages are of, and
+/// the balance.
+struct After {
+    known: Position,
+    place: Place,
+    balance: String,
+}
+
+impl After {
+    fn text(known: Position, line: &StatementLine) -> String {
+        let StatementLine { leg, balance } = line;
+        let LegRow {
+            effective_date,
+            position,
+            leg,
+            ..
+        } = leg;
+        let balance = balance.amount_text();
+        format!("{known} {effective_date} {position} {leg} {balance}")
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let mut words = text.split(' ');
+        let mut after = || {
+            let position = |word: &str| Position::new(word.parse().ok()?);
+            Some(Self {
+                known: position(words.next()?)?,
+                place: Place {
+                    effective_date: words.next()?.parse().ok()?,
+                    position: position(words.next()?)?,
+                    leg: words.next()?.parse().ok()?,
+                },
+                balance: words.next()?.to_owned(),
+            })
+        };
+        after().ok_or_else(cursor::invalid)
+    }
+
+    fn balance(&self, currency: folio_core::Currency) -> Result<Money, Problem> {
+        Money::parse(&self.balance, currency).map_err(|_| cursor::invalid())
+    }
+}
+
+/// The lines alone; where the next page starts is told in a header, since CSV has no place for it.
+fn csv(page: StatementPage) -> Result<Response, Problem> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| Problem::internal(&error);
+    writer
+        .write_record([
+            "effective_date",
+            "recorded_at",
+            "position",
+            "entry_id",
+            "side",
+            "amount",
+            "balance",
+            "currency",
+            "contra",
+            "reference",
+            "description",
+        ])
+        .map_err(failed)?;
+    for line in page.lines {
+        let (date, position) = (line.effective_date.to_string(), line.position.to_string());
+        writer
+            .write_record([
+                &date,
+                &line.recorded_at,
+                &position,
+                line.entry_id.as_deref().unwrap_or_default(),
+                line.side,
+                &line.amount,
+                &line.balance,
+                &page.currency,
+                line.contra.as_deref().unwrap_or_default(),
+                line.reference.as_deref().unwrap_or_default(),
+                line.description.as_deref().unwrap_or_default(),
+            ])
+            .map_err(failed)?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Problem::internal(error.error()))?;
+    let mut response = ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], bytes).into_response();
+    let headers = response.headers_mut();
+    let shown = [
+        ("folio-opening-balance", Some(page.opening_balance)),
+        ("folio-closing-balance", Some(page.closing_balance)),
+        ("folio-known-at", Some(page.known_at.to_string())),
+        ("folio-next-cursor", page.next_cursor),
+    ];
+    for (name, value) in shown {
+        if let Some(value) = value.and_then(|value| value.parse().ok()) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// How the other side of a leg is called: contra accounts by their short names.
+pub(crate) fn contra_text(id: &AccountId) -> String {
+    match ContraAccount::of_account(id) {
+        Some((contra, _)) => contra.to_string(),
+        None => id.to_string(),
+    }
 }
 
 impl From<StatementLine> for LineBody {
     fn from(line: StatementLine) -> Self {
+        let StatementLine { leg, balance } = line;
         Self {
-            version: line.version.number(),
-            position: line.position.number(),
-            recorded_at: time_text(line.recorded_at),
-            effective_date: line.effective_date,
-            side: line.side.as_str(),
-            amount: line.amount.amount_text(),
-            balance: line.balance.amount_text(),
-            contra: line.contra,
-            reference: line.reference,
-            description: line.description,
+            position: leg.position.number(),
+            entry_id: leg.entry_id,
+            recorded_at: time_text(leg.recorded_at),
+            effective_date: leg.effective_date,
+            side: leg.side.as_str(),
+            amount: leg.amount.amount_text(),
+            balance: balance.amount_text(),
+            contra: leg.contra.as_ref().map(contra_text),
+            reference: leg.reference,
+            description: leg.description,
+            reverses: leg.reverses,
+            reversed_by: leg.reversed_by,
         }
     }
 }

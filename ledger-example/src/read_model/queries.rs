@@ -1,24 +1,40 @@
-//! What is asked of the read model.
+//! What is asked of the read model: accounts and holds.
 
 use std::time::Duration;
 
-use folio_core::{Aggregate, Position, StoreId, StreamId, Version};
+use folio_core::{Aggregate, Position, StoreId, StreamId, Timestamp};
 use folio_projections::{ReadModelError, Reader, Reading};
 use thiserror::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use crate::account::{Account, AccountId};
-use crate::read_model::rows::{AccountRow, StatementLine};
+use crate::account::{Account, AccountId, Kind, Sides};
+use crate::hold::{Hold, HoldId};
+use crate::read_model::rows::{AccountRow, HoldRow, MetadataChangeRow, TotalRow};
 
 const ACCOUNT: &str = "SELECT * FROM accounts WHERE account_id = $1";
-const ACCOUNTS: &str = "SELECT * FROM accounts WHERE account_id > $1 ORDER BY account_id LIMIT $2";
-// Versions are never reused or reordered, so a page boundary stays where it is while events come.
-const STATEMENT: &str = "SELECT * FROM statement_lines \
-                         WHERE account_id = $1 AND version > $2 ORDER BY version LIMIT $3";
+const ACCOUNTS: &str = "SELECT * FROM accounts \
+     WHERE account_id > $1 AND starts_with(account_id, $3) \
+       AND ($4::text IS NULL OR metadata::jsonb @> $4::text::jsonb) \
+     ORDER BY account_id LIMIT $2";
+const METADATA: &str = "SELECT version, recorded_at, actor, changes FROM metadata_changes \
+     WHERE account_id = $1 ORDER BY version";
+const TOTALS: &str = "SELECT account_id, currency, sum(debits) AS debits, sum(credits) AS credits \
+     FROM totals WHERE account_id = ANY($1) GROUP BY account_id, currency";
+const HOLD: &str = "SELECT * FROM holds WHERE hold_id = $1";
+const HOLDS: &str = "SELECT * FROM holds \
+     WHERE account_id = $1 AND hold_id > $2 AND ($4::text IS NULL OR state = $4) \
+     ORDER BY hold_id LIMIT $3";
+const EXPIRED: &str = "SELECT * FROM holds WHERE state = 'open' AND expires_at <= $1 \
+     ORDER BY expires_at LIMIT $2";
 const ALL: &str = "SELECT * FROM accounts";
-const LAST_LINES: &str = "SELECT DISTINCT ON (account_id) account_id, balance \
-                          FROM statement_lines ORDER BY account_id, version DESC";
+const ALL_TOTALS: &str = "SELECT account_id, currency, sum(debits) AS debits, \
+     sum(credits) AS credits FROM totals GROUP BY account_id, currency";
+const ALL_LEGS: &str = "SELECT account_id, currency, \
+     coalesce(sum(amount) FILTER (WHERE side = 'debit'), 0) AS debits, \
+     coalesce(sum(amount) FILTER (WHERE side = 'credit'), 0) AS credits \
+     FROM legs GROUP BY account_id, currency";
+const ALL_HOLDS: &str = "SELECT * FROM holds";
 
 /// Reads the model.
 #[derive(Debug, Clone)]
@@ -32,6 +48,22 @@ pub struct Balances {
     reading: Reading,
 }
 
+/// Which accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountsFilter {
+    /// Those whose ids begin with this.
+    pub prefix: String,
+    /// Those whose metadata has all of these, as a JSON object.
+    pub metadata: Option<String>,
+}
+
+/// Which holds of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HoldsFilter {
+    /// Those in this state.
+    pub state: Option<String>,
+}
+
 /// The whole model at one moment.
 pub(crate) struct Snapshot {
     /// The store that it is a model of; none when it is empty.
@@ -40,8 +72,12 @@ pub(crate) struct Snapshot {
     pub(crate) position: Position,
     /// Every account.
     pub(crate) accounts: Vec<AccountRow>,
-    /// The balance on the last statement line of every account that has one.
-    pub(crate) last_lines: Vec<(String, rust_decimal::Decimal)>,
+    /// What was posted to every account, as it was added up.
+    pub(crate) totals: Vec<TotalRow>,
+    /// The same, out of the legs.
+    pub(crate) legs: Vec<TotalRow>,
+    /// Every hold.
+    pub(crate) holds: Vec<HoldRow>,
 }
 
 impl BalancesQueries {
@@ -85,17 +121,13 @@ impl Balances {
     ///
     /// [`QueryError`]; what is known of a parked account is old, and not answered.
     pub async fn account(&self, id: &AccountId) -> Result<Option<AccountRow>, QueryError> {
-        let parked = self.reading.parked();
-        let is_it = |stream: &&StreamId| {
-            stream.category() == Account::CATEGORY && stream.id() == id.as_str()
-        };
-        if let Some(stream) = parked.iter().find(is_it) {
-            return Err(QueryError::Parked {
-                stream: stream.clone(),
-            });
-        }
+        self.check_stream::<Account>(id.as_str())?;
         let rows = self.rows(ACCOUNT, &[&id.as_str()]).await?;
-        rows.first().map(AccountRow::read).transpose()
+        let accounts: Vec<AccountRow> = rows
+            .iter()
+            .map(AccountRow::read)
+            .collect::<Result<_, _>>()?;
+        Ok(self.with_totals(accounts).await?.pop())
     }
 
     /// Accounts in the order of their ids, from after `after`, each with whether it is parked.
@@ -105,51 +137,96 @@ impl Balances {
     /// [`QueryError`].
     pub async fn accounts(
         &self,
+        filter: &AccountsFilter,
         after: &str,
         limit: i64,
     ) -> Result<Vec<(AccountRow, Freshness)>, QueryError> {
-        let parked = self.reading.parked();
-        let rows = self.rows(ACCOUNTS, &[&after, &limit]).await?;
-        rows.iter()
-            .map(|row| {
-                let row = AccountRow::read(row)?;
-                let is_parked = parked.iter().any(|stream| {
-                    stream.category() == Account::CATEGORY && stream.id() == row.account_id.as_str()
-                });
-                let freshness = if is_parked {
-                    Freshness::Parked
-                } else {
-                    Freshness::UpToDate
-                };
-                Ok((row, freshness))
+        let rows = self
+            .rows(
+                ACCOUNTS,
+                &[&after, &limit, &filter.prefix, &filter.metadata],
+            )
+            .await?;
+        let accounts = rows
+            .iter()
+            .map(AccountRow::read)
+            .collect::<Result<_, _>>()?;
+        let accounts = self.with_totals(accounts).await?;
+        let freshness = |id: &AccountId| match self.check_stream::<Account>(id.as_str()) {
+            Ok(()) => Freshness::UpToDate,
+            Err(_) => Freshness::Parked,
+        };
+        Ok(accounts
+            .into_iter()
+            .map(|account| {
+                let freshness = freshness(&account.account_id);
+                (account, freshness)
             })
-            .collect()
+            .collect())
     }
 
-    /// An account's postings in the order of recording, from after version `after`.
+    /// How an account's metadata came to be what it is.
     ///
     /// # Errors
     ///
     /// [`QueryError`].
-    pub async fn statement(
+    pub async fn metadata_changes(
         &self,
-        account: &AccountRow,
-        after: Version,
+        id: &AccountId,
+    ) -> Result<Vec<MetadataChangeRow>, QueryError> {
+        let rows = self.rows(METADATA, &[&id.as_str()]).await?;
+        rows.iter().map(MetadataChangeRow::read).collect()
+    }
+
+    /// One hold.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`].
+    pub async fn hold(&self, id: &HoldId) -> Result<Option<HoldRow>, QueryError> {
+        self.check_stream::<Hold>(id.as_str())?;
+        let rows = self.rows(HOLD, &[&id.as_str()]).await?;
+        rows.first().map(HoldRow::read).transpose()
+    }
+
+    /// The holds on an account in the order of their ids, from after `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`].
+    pub async fn holds(
+        &self,
+        account: &AccountId,
+        filter: &HoldsFilter,
+        after: &str,
         limit: i64,
-    ) -> Result<Vec<StatementLine>, QueryError> {
-        let id = account.account_id.as_str();
+    ) -> Result<Vec<HoldRow>, QueryError> {
         let rows = self
-            .rows(STATEMENT, &[&id, &after.number(), &limit])
+            .rows(HOLDS, &[&account.as_str(), &after, &limit, &filter.state])
             .await?;
-        rows.iter()
-            .map(|row| StatementLine::read(row, account.currency))
-            .collect()
+        rows.iter().map(HoldRow::read).collect()
+    }
+
+    /// Open holds whose time is over at `now`, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`].
+    pub async fn expired_holds(
+        &self,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<HoldRow>, QueryError> {
+        let rows = self.rows(EXPIRED, &[&now.micros(), &limit]).await?;
+        rows.iter().map(HoldRow::read).collect()
     }
 
     /// The whole model.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, QueryError> {
         let accounts = self.rows(ALL, &[]).await?;
-        let last_lines = self.rows(LAST_LINES, &[]).await?;
+        let totals = self.rows(ALL_TOTALS, &[]).await?;
+        let legs = self.rows(ALL_LEGS, &[]).await?;
+        let holds = self.rows(ALL_HOLDS, &[]).await?;
         Ok(Snapshot {
             store_id: self.reading.store_id(),
             position: self.reading.position(),
@@ -157,10 +234,12 @@ impl Balances {
                 .iter()
                 .map(AccountRow::read)
                 .collect::<Result<_, _>>()?,
-            last_lines: last_lines
+            totals: totals
                 .iter()
-                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-                .collect::<Result<_, tokio_postgres::Error>>()?,
+                .map(TotalRow::read)
+                .collect::<Result<_, _>>()?,
+            legs: legs.iter().map(TotalRow::read).collect::<Result<_, _>>()?,
+            holds: holds.iter().map(HoldRow::read).collect::<Result<_, _>>()?,
         })
     }
 
@@ -173,9 +252,57 @@ impl Balances {
         Ok(self.reading.close().await?)
     }
 
-    async fn rows(
+    /// Recording accounts have what was posted to them elsewhere.
+    async fn with_totals(&self, accounts: Vec<AccountRow>) -> Result<Vec<AccountRow>, QueryError> {
+        let recording: Vec<&str> = accounts
+            .iter()
+            .filter(|account| account.kind == Kind::Recording)
+            .map(|account| account.account_id.as_str())
+            .collect();
+        if recording.is_empty() {
+            return Ok(accounts);
+        }
+        let totals = self.rows(TOTALS, &[&recording]).await?;
+        let totals: Vec<TotalRow> = totals
+            .iter()
+            .map(TotalRow::read)
+            .collect::<Result<_, _>>()?;
+        let posted = |account: &AccountRow| -> Sides {
+            let total = totals
+                .iter()
+                .find(|total| total.account_id == account.account_id);
+            total.map_or_else(|| Sides::zero(account.currency), |total| total.posted)
+        };
+        let with_its = |account: AccountRow| match account.kind {
+            Kind::Authorising => Ok(account),
+            Kind::Recording => {
+                let posted = posted(&account);
+                account.with_posted(posted)
+            }
+        };
+        accounts.into_iter().map(with_its).collect()
+    }
+
+    /// What is known of a parked stream is old, and not answered.
+    pub(super) fn check_stream<A: Aggregate>(&self, id: &str) -> Result<(), QueryError> {
+        self.check_parked(|stream| stream.category() == A::CATEGORY && stream.id() == id)
+    }
+
+    pub(super) fn check_parked(
         &self,
-        statement: &'static str,
+        is_asked: impl Fn(&StreamId) -> bool,
+    ) -> Result<(), QueryError> {
+        match self.reading.parked().iter().find(|stream| is_asked(stream)) {
+            Some(stream) => Err(QueryError::Parked {
+                stream: stream.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn rows(
+        &self,
+        statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, QueryError> {
         let statement = self.reading.prepare_cached(statement).await?;
@@ -202,10 +329,10 @@ pub enum QueryError {
     /// The database failed.
     #[error("the read model's database failed")]
     Database(#[from] tokio_postgres::Error),
-    /// An event of the account could not be taken in.
+    /// An event that the answer depends on could not be taken in.
     #[error("an event of {stream} could not be taken in by the read model; see its dead letters")]
     Parked {
-        /// The account's stream.
+        /// The event's stream.
         stream: StreamId,
     },
     /// A row cannot be right.

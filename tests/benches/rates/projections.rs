@@ -17,7 +17,7 @@ use folio_projections::{
 };
 use futures_util::future::join;
 use futures_util::{StreamExt, stream};
-use ledger_example::account::{AccountEvent as LedgerEvent, ContraAccount, Overdraft, Posting};
+use ledger_example::account::{AccountEvent as LedgerEvent, ContraAccount, Opening, Posting};
 use ledger_example::service::open_balances;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
@@ -184,10 +184,7 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
 /// Opens an account, and posts to it ten at a time.
 async fn post(store: &PostgresStore, account: &str, postings: u64) {
     let currency = Currency::from_code("EUR").unwrap();
-    let opened = LedgerEvent::AccountOpened {
-        currency,
-        overdraft: Overdraft::None,
-    };
+    let opened = LedgerEvent::AccountOpened(Opening::new(currency));
     let credited = LedgerEvent::AccountCredited(Posting {
         amount: Amount::parse("12.50", currency).unwrap(),
         contra: ContraAccount::Cash,

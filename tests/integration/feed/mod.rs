@@ -23,7 +23,7 @@ use crate::projections::kit::{
 
 /// All of a model, and the checkpoint that it was filled up to.
 const MODEL: &str = "SELECT a::text FROM balances_1.accounts a \
-     UNION ALL SELECT l::text FROM balances_1.statement_lines l \
+     UNION ALL SELECT l::text FROM balances_1.legs l \
      UNION ALL SELECT (store_id, position, event_hash)::text FROM projections.checkpoints \
      ORDER BY 1";
 
@@ -40,15 +40,16 @@ async fn a_projection_of_a_feed_is_the_one_of_the_store() {
     }
     let models = Models::new().await;
     let running = Running::from(BalancesProjector, source(&api.url), &models, SETTINGS).await;
-    running.reaches(23).await;
+    running.reaches(64).await;
     let last = api.posting("1", "credits", "7.07").await;
-    running.reaches(24).await;
+    running.reaches(67).await;
     api.balance("1", last.token()).await;
     running.stop().await;
 
     let over_http = rows(models.database()).await;
     assert_eq!(over_http, rows(&api.databases.models).await);
-    assert_eq!(over_http.len(), 3 + 21 + 1);
+    // With the contra account, and a leg on it for each on the others.
+    assert_eq!(over_http.len(), 4 + 2 * 21 + 1);
     api.stop().await;
 }
 

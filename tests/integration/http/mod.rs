@@ -3,9 +3,12 @@
 mod accounts;
 mod bad_input;
 mod bulk;
+mod holds;
+mod journal;
 mod keys;
 mod reading;
 mod service;
+mod times;
 
 use serde_json::{Value, json};
 

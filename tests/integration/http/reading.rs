@@ -68,12 +68,12 @@ async fn a_statement_keeps_its_pages_while_postings_come_in() {
         }
     }
     for (index, line) in lines.iter().enumerate() {
-        assert_eq!(line["version"], index + 2);
         assert_eq!(line["balance"], format!("{}.00", index + 1));
         assert_eq!(line["side"], "credit");
         assert_eq!(line["contra"], "cash");
     }
-    assert!(lines.len() >= 25);
+    // All pages are of what was known when the first one was answered.
+    assert_eq!(lines.len(), 25);
     // A cursor of one account is none of another.
     api.open("2", "none").await;
     let page = api.get("/v1/accounts/1/statement?limit=10").await;
@@ -138,7 +138,7 @@ async fn the_audit_view_tells_who_and_why() {
         .get(&format!("/v1/accounts/1/events?cursor={cursor}"))
         .await;
     let event = &page.body["events"][0];
-    assert_eq!(event["type"], "AccountCredited");
+    assert_eq!(event["type"], "LegPosted");
     assert_eq!(event["actor"], "teller-7");
     assert_eq!(
         event["correlation_id"],
@@ -146,16 +146,31 @@ async fn the_audit_view_tells_who_and_why() {
     );
     assert_eq!(
         (&event["version"], &event["position"]),
-        (&json!(2), &json!(2))
+        (&json!(2), &json!(3))
     );
     assert_eq!(event["schema_version"], 1);
+    let entry = event["payload"]["entry"].as_str().unwrap();
     assert_eq!(
         event["payload"],
-        json!({"amount": {"amount": "5.00", "currency": "EUR"}, "contra": "bank:AB",
-            "effective_date": "1993-01-05", "reference": "ref-1", "description": "a gift"})
+        json!({"entry": entry, "side": "credit", "amount": {"amount": "5.00", "currency": "EUR"},
+            "effective_date": "1993-01-05"})
     );
     let token = event["position_token"].as_str().unwrap();
     assert_eq!(api.balance("1", token).await, "5.00");
+    let entry = api.get(&format!("/v1/journal-entries/{entry}")).await;
+    assert_eq!(
+        (entry.text("reference"), entry.text("description")),
+        ("ref-1".to_owned(), "a gift".to_owned())
+    );
+    assert_eq!(entry.text("actor"), "teller-7");
+    assert_eq!(
+        entry.body["legs"],
+        json!([
+            {"account_id": "1", "side": "credit", "amount": "5.00", "currency": "EUR"},
+            {"account_id": "contra.bank-AB.EUR", "side": "debit", "amount": "5.00",
+                "currency": "EUR"},
+        ])
+    );
     for id in ["event_id", "command_id"] {
         assert_eq!(event[id].as_str().unwrap().len(), 36);
     }

@@ -1,0 +1,64 @@
+//! Ends holds whose time is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use folio_core::{Actor, CommandContext, CommandId, error_chain};
+use folio_postgres::PostgresStore;
+use folio_runtime::Executor;
+use tokio::sync::watch;
+
+use crate::clock::StoreClock;
+use crate::hold::ExpireHold;
+use crate::read_model::BalancesQueries;
+
+/// How often it is looked for them. A hold cannot be captured from its end on, whether it was found by
+/// then or not; what it holds is free again when it was.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many are ended in one go.
+const AT_ONCE: i64 = 500;
+
+/// Finds holds by the read model, and ends each by a command: the model may be behind, and another
+/// process may be faster, so it is the hold itself that decides.
+#[derive(Debug)]
+pub(crate) struct Expirer {
+    pub(crate) executor: Executor<Arc<PostgresStore>>,
+    pub(crate) queries: BalancesQueries,
+    pub(crate) clock: Arc<StoreClock>,
+}
+
+impl Expirer {
+    /// Works until told to stop. Whatever goes wrong is tried again.
+    pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            if let Err(error) = self.expire().await {
+                tracing::warn!(cause = error_chain(&*error), "expired holds were not ended");
+            }
+        }
+    }
+
+    async fn expire(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let now = self.clock.now().await?;
+        let model = self.queries.now().await?;
+        let holds = model.expired_holds(now.0, AT_ONCE).await?;
+        model.close().await?;
+        for hold in holds {
+            let Some(held) = hold.held else { continue };
+            let command = ExpireHold {
+                hold: hold.hold_id,
+                account: held.account_id,
+                now,
+            };
+            // A name of its own: what is refused today, since another was faster, says nothing of
+            // tomorrow.
+            let id = CommandId::from_uuid(uuid::Uuid::now_v7());
+            let context = CommandContext::new(id, Actor::new("folio-expirer")?);
+            self.executor.execute_jointly(&command, context).await?;
+        }
+        Ok(())
+    }
+}

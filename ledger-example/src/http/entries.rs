@@ -1,0 +1,196 @@
+//! Journal entries: posting, reading, reversing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::Ledger;
+use crate::http::command::{AcceptedJointly, answer, execute_jointly, execute_looked_up, located};
+use crate::http::cursor;
+use crate::http::entry_body::{EntryBody, EntryRequest};
+use crate::http::idempotency::Caller;
+use crate::http::input::{Body, ClientId, Params, PathId, text};
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::routes;
+use crate::http::times::{Asked, ModelParams};
+use crate::journal::{Entry, EntryId, PostEntries, ReverseEntry};
+
+/// A request to undo an entry.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReverseRequest {
+    /// The id of the new entry; made for you when left out.
+    id: Option<String>,
+    /// The day on which the new entry takes effect.
+    effective_date: NaiveDate,
+    /// Why, 1 to 200 characters.
+    description: Option<String>,
+}
+
+/// A page of entries.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntriesPage {
+    /// In the order of recording.
+    entries: Vec<EntryBody>,
+    /// Where the next page starts; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// Which page of entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct EntriesParams {
+    /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment.
+    known_at: Option<String>,
+    /// Where the page before ended.
+    cursor: Option<String>,
+    /// Entries on the page, 1 to 1,000.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// Waits until the model has this position.
+    min_position: Option<String>,
+}
+
+/// Posts an entry: all of its legs or none.
+#[utoipa::path(
+    post, path = "/v1/journal-entries", tag = "journal",
+    params(("Idempotency-Key" = String, Header, description = "names the request, so that repeating it has one effect")),
+    request_body = EntryRequest,
+    responses(
+        (status = 201, description = "It is posted", body = EntryBody),
+        (status = 404, description = "An account does not exist", body = ProblemBody),
+        (status = 409, description = "An account or the period is closed, or the id is taken", body = ProblemBody),
+        (status = 422, description = "The request is wrong, or refused", body = ProblemBody),
+    )
+)]
+pub(crate) async fn post(
+    State(ledger): State<Arc<Ledger>>,
+    caller: Caller,
+    Body(request): Body<EntryRequest>,
+) -> Result<Response, Problem> {
+    let context = caller.context(routes::ENTRY);
+    let draft = request.draft(context.id)?;
+    let id = draft.id.clone();
+    let command = PostEntries {
+        entries: vec![draft],
+        now: ledger.now().await?,
+    };
+    let done = execute_jointly(&ledger, &command, context).await?;
+    posted(&ledger, &id, &done)
+}
+
+/// Undoes an entry by another one with its legs turned round. An entry is reversed once.
+#[utoipa::path(
+    post, path = "/v1/journal-entries/{id}/reverse", tag = "journal",
+    params(
+        ("id" = String, Path, description = "the entry to be undone"),
+        ("Idempotency-Key" = String, Header, description = "names the request, so that repeating it has one effect"),
+    ),
+    request_body = ReverseRequest,
+    responses(
+        (status = 201, description = "The reversal is posted", body = EntryBody),
+        (status = 404, description = "No such entry", body = ProblemBody),
+        (status = 409, description = "It was reversed before, or is a reversal; or an account or the period is closed", body = ProblemBody),
+        (status = 422, description = "The request is wrong, or an account cannot pay it back", body = ProblemBody),
+    )
+)]
+pub(crate) async fn reverse(
+    State(ledger): State<Arc<Ledger>>,
+    PathId(entry): PathId<EntryId>,
+    caller: Caller,
+    Body(request): Body<ReverseRequest>,
+) -> Result<Response, Problem> {
+    let context = caller.context(routes::REVERSE);
+    let reversal = match request.id {
+        Some(id) => EntryId::parse_text(&id)?,
+        None => EntryId::of_command(context.id),
+    };
+    let description = text(request.description, "description")?;
+    let (ledger, effective_date) = (&*ledger, request.effective_date);
+    let done = execute_looked_up(ledger, context, || async {
+        let (found, _) = ledger
+            .executor
+            .replay_until::<Entry>(entry.as_str(), |_| true)
+            .await?;
+        Ok(ReverseEntry {
+            entry: entry.clone(),
+            legs: found.map_or_else(Vec::new, |found| found.posted.legs),
+            reversal: reversal.clone(),
+            effective_date,
+            description: description.clone(),
+            now: ledger.now().await?,
+        })
+    })
+    .await?;
+    posted(ledger, &reversal, &done)
+}
+
+/// One entry.
+#[utoipa::path(
+    get, path = "/v1/journal-entries/{id}", tag = "journal",
+    params(("id" = String, Path, description = "the entry"), ModelParams),
+    responses(
+        (status = 200, description = "The entry", body = EntryBody),
+        (status = 404, description = "No such entry", body = ProblemBody),
+        (status = 422, description = "The request is wrong", body = ProblemBody),
+    )
+)]
+pub(crate) async fn one(
+    State(ledger): State<Arc<Ledger>>,
+    PathId(id): PathId<EntryId>,
+    Params(params): Params<ModelParams>,
+) -> Result<Json<EntryBody>, Problem> {
+    let model = ledger.model(params.min_position.as_deref()).await?;
+    let entry = model.entry(&id).await?;
+    model.close().await?;
+    let entry = entry.ok_or_else(Problem::entry_not_found)?;
+    Ok(Json(entry.into()))
+}
+
+/// Lists entries.
+#[utoipa::path(
+    get, path = "/v1/journal-entries", tag = "journal", params(EntriesParams),
+    responses(
+        (status = 200, description = "A page of entries", body = EntriesPage),
+        (status = 422, description = "The query is wrong", body = ProblemBody),
+    )
+)]
+pub(crate) async fn list(
+    State(ledger): State<Arc<Ledger>>,
+    Params(params): Params<EntriesParams>,
+) -> Result<Json<EntriesPage>, Problem> {
+    const LIST: &str = "entries";
+    let limit = cursor::limit(params.limit)?;
+    let after = cursor::position(LIST, params.cursor.as_deref())?;
+    let asked = Asked {
+        effective: None,
+        known_at: params.known_at.as_deref(),
+        min_position: params.min_position.as_deref(),
+    };
+    let (model, as_of) = ledger.model_as_of(asked).await?;
+    let entries = model.entries(after, as_of.known, i64::from(limit)).await?;
+    model.close().await?;
+    let last = entries.last().map(|entry| entry.position.to_string());
+    Ok(Json(EntriesPage {
+        next_cursor: cursor::next(LIST, entries.len(), limit, last),
+        entries: entries.into_iter().map(EntryBody::from).collect(),
+    }))
+}
+
+/// The answer to a command that posted an entry.
+pub(super) fn posted(
+    ledger: &Ledger,
+    id: &EntryId,
+    done: &AcceptedJointly,
+) -> Result<Response, Problem> {
+    let body = EntryBody::of_events(&done.events, id)?;
+    let status = StatusCode::CREATED;
+    let response = answer(ledger, status, body, done.position, done.executed);
+    Ok(located(response, &format!("/v1/journal-entries/{id}")))
+}
