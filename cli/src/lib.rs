@@ -5,6 +5,7 @@
 //! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
 //! * [`accounts`]: the accounts service alone.
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
+//! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`audit`]: replays everything and compares it with the read model.
 //! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`server`]: where PostgreSQL is.
@@ -19,7 +20,10 @@ pub mod audit;
 pub mod bank_file;
 pub mod client;
 pub mod demo;
+pub mod export;
 pub mod import;
+pub mod import_journal;
+pub mod journal_file;
 pub mod listen;
 pub mod progress;
 pub mod projections;
@@ -53,6 +57,10 @@ enum Command {
     Import(import::ImportArgs),
     /// List where a bank's printed balances and the ledger's differ.
     Reconcile(reconcile::ReconcileArgs),
+    /// Write the book as a plain-text journal that hledger reads.
+    Export(export::ExportArgs),
+    /// Post the transactions of a plain-text journal, in the part of hledger's format that is written.
+    ImportJournal(import_journal::ImportJournalArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
@@ -106,6 +114,11 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
             if !reconciliation.agrees() {
                 return Ok(Finding::NotWell);
             }
+        }
+        Command::Export(arguments) => export::run(arguments, std::io::stdout()).await?,
+        Command::ImportJournal(arguments) => {
+            let summary = import_journal::run(arguments).await?;
+            println!("{summary}");
         }
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),

@@ -168,7 +168,7 @@ async fn audit_after(
     result
 }
 
-async fn audit(databases: &AccountsDatabases) -> Result<AuditReport, AuditError> {
+pub(crate) async fn audit(databases: &AccountsDatabases) -> Result<AuditReport, AuditError> {
     let store = std::sync::Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
     let readers = databases.models.pool(Role::Reader, 1).unwrap();
     let reader = Reader::new(readers, BalancesProjector::NAME);

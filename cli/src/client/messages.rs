@@ -12,7 +12,14 @@ pub struct OpenAccount<'a> {
     /// Its currency.
     pub currency: Currency,
     /// How far below zero it may go.
-    pub overdraft: Overdraft,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdraft: Option<Overdraft>,
+    /// `authorising`, when left out, or `recording`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'a str>,
+    /// `credit`, when left out, or `debit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normal_side: Option<&'a str>,
 }
 
 /// How far below zero an account may go.
@@ -32,6 +39,12 @@ pub struct Account {
     pub id: String,
     /// Its currency.
     pub currency: Currency,
+    /// `authorising` or `recording`.
+    #[serde(default)]
+    pub kind: String,
+    /// `credit` or `debit`.
+    #[serde(default)]
+    pub normal_side: String,
 }
 
 /// A posting to make.
@@ -54,6 +67,114 @@ pub struct Posting {
     pub reference: String,
     /// What it is for.
     pub description: String,
+}
+
+/// An entry to post.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewEntry {
+    /// Its id, by which the ledger recognises it when it is sent again.
+    pub id: String,
+    /// Its legs.
+    pub legs: Vec<EntryLeg>,
+    /// The day on which it takes effect.
+    pub effective_date: NaiveDate,
+    /// The sender's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// At what one currency was exchanged for another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+}
+
+/// One account's part in an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryLeg {
+    /// The account.
+    pub account_id: String,
+    /// Which side.
+    pub side: Side,
+    /// How much, and in which currency.
+    #[serde(flatten)]
+    pub amount: Amount,
+}
+
+/// At what one currency was exchanged for another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// What was given.
+    pub sold: Amount,
+    /// What was got for it.
+    pub bought: Amount,
+    /// At this rate.
+    pub rate: String,
+    /// What the market asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market_rate: Option<String>,
+}
+
+/// An entry that was posted.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct PostedEntry {
+    /// Its id; none of a posting of the ledger's first version.
+    pub entry_id: Option<String>,
+    /// Its place in the store.
+    pub position: Position,
+    /// The day on which it takes effect.
+    pub effective_date: NaiveDate,
+    /// Its legs.
+    pub legs: Vec<EntryLeg>,
+    /// The sender's own name for it.
+    pub reference: Option<String>,
+    /// What it was for.
+    pub description: Option<String>,
+    /// At what one currency was exchanged for another.
+    pub exchange: Option<Exchange>,
+    /// The entry that it undoes.
+    pub reverses: Option<String>,
+}
+
+/// A page of entries.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct EntriesPage {
+    /// In the order of recording.
+    pub entries: Vec<PostedEntry>,
+    /// The position up to which they are known.
+    pub known_at: Position,
+    /// By which to ask for the next page; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A page of accounts.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct AccountsPage {
+    /// In the order of their ids.
+    pub accounts: Vec<Account>,
+    /// By which to ask for the next page; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// What became of the entries of a bulk request.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct EntriesAnswer {
+    /// One for each entry, in their order.
+    pub results: Vec<EntryResult>,
+}
+
+/// What became of one entry.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct EntryResult {
+    /// What became of it.
+    pub status: PostingStatus,
+    /// Why it was refused, if it was.
+    pub problem: Option<super::Problem>,
 }
 
 /// Which way a posting goes, as the account's holder sees it.
@@ -190,7 +311,9 @@ mod tests {
         let open = OpenAccount {
             id: "101",
             currency: czk(),
-            overdraft: Overdraft::Unlimited,
+            overdraft: Some(Overdraft::Unlimited),
+            kind: None,
+            normal_side: None,
         };
         assert_eq!(
             serde_json::to_value(open).unwrap(),

@@ -13,13 +13,15 @@ pub(crate) mod stand_in;
 
 use std::{fmt, time::Duration};
 
+use folio_core::Position;
 use reqwest::{RequestBuilder, Response, Url, header::HeaderMap};
 use serde::de::DeserializeOwned;
 
 pub use address::{InvalidAddress, LedgerAddress};
 pub use error::{ClientError, Problem};
 pub use messages::{
-    Account, BulkAnswer, OpenAccount, Overdraft, Posting, PostingResult, PostingStatus, Side,
+    Account, AccountsPage, BulkAnswer, EntriesAnswer, EntriesPage, EntryLeg, EntryResult, Exchange,
+    NewEntry, OpenAccount, PostedEntry, Overdraft, Posting, PostingResult, PostingStatus, Side,
     StatementLine, StatementPage,
 };
 pub use retry::RetryPolicy;
@@ -142,6 +144,97 @@ impl LedgerClient {
         Ok(answer.written(bulk))
     }
 
+    /// Posts up to 500 entries. Each is accepted or refused by itself; the results are in the order of
+    /// the entries, one for each.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when the request as a whole failed. It may then have been done in part.
+    pub async fn post_entries(
+        &self,
+        key: &str,
+        entries: &[NewEntry],
+    ) -> Result<Written<EntriesAnswer>, ClientError> {
+        #[derive(serde::Serialize)]
+        struct Body<'a> {
+            entries: &'a [NewEntry],
+        }
+        let url = self.address.join(&["v1", "journal-entries", "bulk"]);
+        let body = Body { entries };
+        let answer = self.exchange(|| self.write(&url, key).json(&body)).await?;
+        let bulk: EntriesAnswer = answer.json()?;
+        if bulk.results.len() != entries.len() {
+            return Err(ClientError::ResultsDoNotMatch {
+                url: url.to_string(),
+            });
+        }
+        Ok(answer.written(bulk))
+    }
+
+    /// Undoes an entry by another one, `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn reverse_entry(
+        &self,
+        key: &str,
+        entry: &str,
+        id: &str,
+        effective_date: chrono::NaiveDate,
+        description: Option<&str>,
+    ) -> Result<Written<()>, ClientError> {
+        let segments = ["v1", "journal-entries", entry, "reverse"];
+        let url = self.address.join(&segments);
+        let body = serde_json::json!({
+            "id": id, "effective_date": effective_date, "description": description,
+        });
+        let answer = self.exchange(|| self.write(&url, key).json(&body)).await?;
+        Ok(answer.written(()))
+    }
+
+    /// One page of all entries, oldest first, as known at a position; as known now, when that is left
+    /// out. The first page has no cursor.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn entries_page(
+        &self,
+        cursor: Option<&str>,
+        known_at: Option<Position>,
+    ) -> Result<EntriesPage, ClientError> {
+        let mut url = self.address.join(&["v1", "journal-entries"]);
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("limit", PAGE_MAX);
+            if let Some(cursor) = cursor {
+                query.append_pair("cursor", cursor);
+            }
+            if let Some(position) = known_at {
+                query.append_pair("known_at", &position.to_string());
+            }
+        }
+        self.exchange(|| self.read(&url)).await?.json()
+    }
+
+    /// One page of all accounts. The first page has no cursor.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn accounts_page(&self, cursor: Option<&str>) -> Result<AccountsPage, ClientError> {
+        let mut url = self.address.join(&["v1", "accounts"]);
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("limit", PAGE_MAX);
+            if let Some(cursor) = cursor {
+                query.append_pair("cursor", cursor);
+            }
+        }
+        self.exchange(|| self.read(&url)).await?.json()
+    }
+
     /// One page of an account's statement, oldest line first. The first page has no cursor.
     ///
     /// # Errors
@@ -156,7 +249,7 @@ impl LedgerClient {
         let mut url = self.address.join(&["v1", "accounts", account, "statement"]);
         {
             let mut query = url.query_pairs_mut();
-            query.append_pair("limit", STATEMENT_LINES_MAX);
+            query.append_pair("limit", PAGE_MAX);
             if let Some(cursor) = cursor {
                 query.append_pair("cursor", cursor);
             }
@@ -252,7 +345,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the ledger itself waits for anything.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-const STATEMENT_LINES_MAX: &str = "1000";
+const PAGE_MAX: &str = "1000";
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,9 @@ fn account(id: &str) -> OpenAccount<'_> {
     OpenAccount {
         id,
         currency: czk(),
-        overdraft: Overdraft::Unlimited,
+        overdraft: Some(Overdraft::Unlimited),
+        kind: None,
+        normal_side: None,
     }
 }
 

@@ -101,7 +101,9 @@ async fn open_accounts(
         let opening = OpenAccount {
             id: account.as_str(),
             currency,
-            overdraft: Overdraft::Unlimited,
+            overdraft: Some(Overdraft::Unlimited),
+            kind: None,
+            normal_side: None,
         };
         match ledger
             .open_account(&format!("open:{account}"), &opening)

@@ -36,6 +36,8 @@ pub struct ReverseRequest {
 /// A page of entries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntriesPage {
+    /// The position up to which they are known.
+    known_at: i64,
     /// In the order of recording.
     entries: Vec<EntryBody>,
     /// Where the next page starts; null on the last one.
@@ -178,6 +180,7 @@ pub(crate) async fn list(
     model.close().await?;
     let last = entries.last().map(|entry| entry.position.to_string());
     Ok(Json(EntriesPage {
+        known_at: as_of.known.number(),
         next_cursor: cursor::next(LIST, entries.len(), limit, last),
         entries: entries.into_iter().map(EntryBody::from).collect(),
     }))

@@ -3,6 +3,7 @@
 mod accounts;
 mod bad_input;
 mod bulk;
+mod first_version;
 mod holds;
 mod journal;
 mod keys;

@@ -1,0 +1,96 @@
+//! `ledger export`: a book as a plain-text journal, over the public API.
+
+use std::io::{self, BufWriter, Write};
+
+use thiserror::Error;
+
+use crate::client::{ClientError, LedgerAddress, LedgerClient, PostedEntry};
+use crate::journal_file::{JournalAccount, Transaction, head, write};
+use crate::progress::progress_bar;
+
+/// What to export.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExportArgs {
+    /// The ledger
+    #[arg(long, default_value = LedgerAddress::DEFAULT)]
+    pub url: LedgerAddress,
+}
+
+/// Writes the book, as it is known at the moment, for hledger to read.
+///
+/// # Errors
+///
+/// [`ExportError`]. What was written by then is a part of the book.
+pub async fn run(args: ExportArgs, out: impl Write) -> Result<(), ExportError> {
+    let ledger =
+        LedgerClient::new(args.url, "export").map_err(|source| ExportError::Ledger { source })?;
+    export(&ledger, out).await
+}
+
+async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportError> {
+    let failed = |source| ExportError::Ledger { source };
+    let mut out = BufWriter::new(out);
+    let mut page = ledger.entries_page(None, None).await.map_err(failed)?;
+    // The rest is asked for as it was known when the first page was answered.
+    let known_at = page.known_at;
+    let mut accounts = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = ledger.accounts_page(cursor.as_deref()).await.map_err(failed)?;
+        accounts.extend(page.accounts.into_iter().map(|account| JournalAccount {
+            id: account.id,
+            currency: Some(account.currency),
+            kind: account.kind,
+            normal_side: account.normal_side,
+        }));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let note = format!("a book of Folio, as known at position {known_at}");
+    head(&mut out, &note, &accounts)?;
+    let bar = progress_bar("entries", usize::try_from(known_at.number()).unwrap_or(0));
+    loop {
+        for entry in page.entries {
+            bar.set_position(entry.position.number().unsigned_abs());
+            write(&mut out, &transaction(entry))?;
+        }
+        let Some(cursor) = page.next_cursor else {
+            break;
+        };
+        page = ledger
+            .entries_page(Some(&cursor), Some(known_at))
+            .await
+            .map_err(failed)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn transaction(entry: PostedEntry) -> Transaction {
+    Transaction {
+        line: 0,
+        date: entry.effective_date,
+        id: entry.entry_id,
+        legs: entry.legs,
+        reference: entry.reference,
+        description: entry.description,
+        exchange: entry.exchange,
+        reverses: entry.reverses,
+    }
+}
+
+/// Why a book could not be exported.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The ledger did not answer.
+    #[error("the book cannot be read")]
+    Ledger {
+        /// Why.
+        source: ClientError,
+    },
+    /// The journal cannot be written.
+    #[error("the journal cannot be written")]
+    Write(#[from] io::Error),
+}

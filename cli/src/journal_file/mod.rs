@@ -1,0 +1,89 @@
+//! A book as a plain-text journal, as hledger reads it: a documented part of its format.
+//!
+//! What is written and read:
+//!
+//! * `; comment` lines, and `commodity 1000.00 EUR`, which says a currency's decimals;
+//! * `account NAME  ; kind: …, normal-side: …, currency: …`, where what is left out is a recording
+//!   account that grows by debits;
+//! * transactions, `2026-03-31 * (reference) description`, with two postings or more of the form
+//!   `ACCOUNT  -12.50 EUR`, at least two spaces before the amount, which is positive for a debit; one
+//!   posting may be without its amount. A colon in an account's name is a dot in its id.
+//! * comments within a transaction, of which those that begin with `folio-` are the ledger's own: what a
+//!   transaction has no place for.
+//!
+//! Anything else is refused, with its line. Amounts are exact, whatever their size.
+
+mod parse;
+mod write;
+
+use chrono::NaiveDate;
+use folio_core::{Amount, Currency};
+use thiserror::Error;
+
+pub use parse::parse;
+pub use write::{head, write};
+
+use crate::client::{EntryLeg, Exchange};
+
+/// A journal.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Journal {
+    /// The accounts that are declared, and those that only occur.
+    pub accounts: Vec<JournalAccount>,
+    /// In the order of the file.
+    pub transactions: Vec<Transaction>,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalAccount {
+    /// Its id.
+    pub id: String,
+    /// Its currency; none where nothing is posted to it.
+    pub currency: Option<Currency>,
+    /// `authorising` or `recording`.
+    pub kind: String,
+    /// `debit` or `credit`.
+    pub normal_side: String,
+}
+
+/// A transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transaction {
+    /// Its first line, from 1; 0 of one that was not read from a file.
+    pub line: usize,
+    /// The day on which it takes effect.
+    pub date: NaiveDate,
+    /// The entry's id, where it has one.
+    pub id: Option<String>,
+    /// Its legs.
+    pub legs: Vec<EntryLeg>,
+    /// The client's name for it.
+    pub reference: Option<String>,
+    /// What it was for.
+    pub description: Option<String>,
+    /// At what one currency was exchanged for another.
+    pub exchange: Option<Exchange>,
+    /// The entry that it undoes.
+    pub reverses: Option<String>,
+}
+
+/// Why a text is no journal that can be taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}: {what}")]
+pub struct JournalError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong, or outside of what is read.
+    pub what: String,
+}
+
+/// The amount of a leg as a journal has it: positive for a debit.
+fn signed(leg: &EntryLeg) -> String {
+    let amount: Amount = leg.amount;
+    let sign = match leg.side {
+        crate::client::Side::Debit => "",
+        crate::client::Side::Credit => "-",
+    };
+    format!("{sign}{} {}", amount.amount_text(), amount.currency().code())
+}
