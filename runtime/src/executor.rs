@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use folio_core::joint::{Caused, JointCommand, Participant, States};
-use folio_core::store::{AppendError, AppendStatus, EventStore, Outcome};
+use folio_core::store::{AppendError, AppendStatus, Appended, EventStore, Outcome};
 use folio_core::stream::InvalidStreamId;
 use folio_core::{
     Aggregate, BatchSize, CommandContext, EventHash, Fingerprint, Position, RecordedEvent,
@@ -183,32 +183,21 @@ impl<S: EventStore> Executor<S> {
         context: CommandContext,
     ) -> Result<JointReply<C::Refusal>, ExecuteError> {
         let participants = command.participants();
-        let fingerprint = command.fingerprint().map_err(ExecuteError::Command)?;
-        let decide = |states: &States<'_>| match command.decide(states) {
-            Ok(caused) => Ok(Ok(caused)),
-            Err(refusal) => serde_json::to_vec(&refusal)
-                .map(Err)
-                .map_err(ExecuteError::Refusal),
-        };
         let done = self
-            .carry_out(&participants, &context, fingerprint, decide)
+            .decide_jointly(command, &participants, &context)
             .await?;
-        let status = done.appended.status;
-        let (events, position) = match self.accepted(done.appended.outcome).await? {
-            Ok(accepted) => accepted,
-            Err(refusal) => {
-                let verdict = JointVerdict::Refused(read_refusal(&refusal)?);
-                return Ok(JointReply { status, verdict });
-            }
+        let after = done.after;
+        let mut reply = self.joint_reply(done.appended).await?;
+        let JointVerdict::Accepted { events, states, .. } = &mut reply.verdict else {
+            return Ok(reply);
         };
-        let mut states = StatesAfter::default();
         for (index, participant) in participants.into_iter().enumerate() {
             let stream = participant.stream()?;
             let last = events.iter().rfind(|event| event.stream == stream);
             let Some(last) = last.filter(|_| participant.part().is_read()) else {
                 continue;
             };
-            let current = match (status, done.after.get(index)) {
+            let current = match (reply.status, after.get(index)) {
                 (AppendStatus::Executed, Some(current)) => current.clone(),
                 // The stream may have moved on; the answer is the state as it was then.
                 _ => {
@@ -219,12 +208,29 @@ impl<S: EventStore> Executor<S> {
             };
             states.put(participant, current);
         }
-        let verdict = JointVerdict::Accepted {
-            events,
-            states,
-            position,
-        };
-        Ok(JointReply { status, verdict })
+        Ok(reply)
+    }
+
+    /// As [`execute_jointly`](Self::execute_jointly), for a caller that needs no states: a repeated
+    /// command is answered from its record alone, however long the streams are that it wrote to.
+    ///
+    /// # Errors
+    ///
+    /// As `execute_jointly`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `execute_jointly`.
+    pub async fn record_jointly<C: JointCommand>(
+        &self,
+        command: &C,
+        context: CommandContext,
+    ) -> Result<JointReply<C::Refusal>, ExecuteError> {
+        let participants = command.participants();
+        let done = self
+            .decide_jointly(command, &participants, &context)
+            .await?;
+        self.joint_reply(done.appended).await
     }
 
     /// The state of the aggregate `A` named `id`, and its version, by replay of its events up to
@@ -244,6 +250,40 @@ impl<S: EventStore> Executor<S> {
             .replay(&participant, &stream, Current::default(), until)
             .await?;
         Ok((current.state.of::<A>().cloned(), current.version))
+    }
+
+    async fn decide_jointly<C: JointCommand>(
+        &self,
+        command: &C,
+        participants: &[Participant],
+        context: &CommandContext,
+    ) -> Result<Done, ExecuteError> {
+        let fingerprint = command.fingerprint().map_err(ExecuteError::Command)?;
+        let decide = |states: &States<'_>| match command.decide(states) {
+            Ok(caused) => Ok(Ok(caused)),
+            Err(refusal) => serde_json::to_vec(&refusal)
+                .map(Err)
+                .map_err(ExecuteError::Refusal),
+        };
+        self.carry_out(participants, context, fingerprint, decide)
+            .await
+    }
+
+    /// What was recorded, without states.
+    async fn joint_reply<R: DeserializeOwned>(
+        &self,
+        appended: Appended,
+    ) -> Result<JointReply<R>, ExecuteError> {
+        let status = appended.status;
+        let verdict = match self.accepted(appended.outcome).await? {
+            Ok((events, position)) => JointVerdict::Accepted {
+                events,
+                states: StatesAfter::default(),
+                position,
+            },
+            Err(refusal) => JointVerdict::Refused(read_refusal(&refusal)?),
+        };
+        Ok(JointReply { status, verdict })
     }
 
     pub(crate) fn cache(&self) -> &StateCache {

@@ -51,7 +51,7 @@ pub enum JointVerdict<R> {
     Accepted {
         /// The events it caused, on all of its participants, maybe none.
         events: Vec<RecordedEvent>,
-        /// What they left behind.
+        /// What they left behind, where that was asked for.
         states: StatesAfter,
         /// The position of its last event. With no event, a position up to which all is decided.
         position: Position,
