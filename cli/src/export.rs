@@ -36,7 +36,10 @@ async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportErro
     let mut accounts = Vec::new();
     let mut cursor = None;
     loop {
-        let page = ledger.accounts_page(cursor.as_deref()).await.map_err(failed)?;
+        let page = ledger
+            .accounts_page(cursor.as_deref())
+            .await
+            .map_err(failed)?;
         accounts.extend(page.accounts.into_iter().map(|account| JournalAccount {
             id: account.id,
             currency: Some(account.currency),

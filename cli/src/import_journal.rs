@@ -1,7 +1,7 @@
 //! `ledger import-journal`: takes a plain-text journal into the ledger, over its public API.
 //!
 //! The whole file is read before the first request. Then every account is opened, and the transactions
-//! are posted in the order of the file. Importing can be interrupted and repeated at any point: a
+//! are posted in the order of the file, up to 200 of them side by side. Importing can be interrupted and repeated at any point: a
 //! transaction is known again by its entry's id or, where it has none, by what it says and how many the
 //! same are before it in the file.
 
@@ -57,10 +57,11 @@ pub struct JournalSummary {
 /// Dropping the future leaves a part posted; importing again posts the rest.
 pub async fn run(args: ImportJournalArgs) -> Result<JournalSummary, ImportJournalError> {
     let file = args.file.display().to_string();
-    let text = std::fs::read_to_string(&args.file).map_err(|source| ImportJournalError::Unread {
-        file: file.clone(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(&args.file).map_err(|source| ImportJournalError::Unread {
+            file: file.clone(),
+            source,
+        })?;
     let journal = parse(&text).map_err(|source| ImportJournalError::NoJournal { file, source })?;
     let ledger = LedgerClient::new(args.url, ACTOR)
         .map_err(|source| ImportJournalError::Ledger { source })?;
@@ -103,12 +104,15 @@ fn identified(transactions: Vec<Transaction>) -> Vec<(Transaction, String)> {
         let id = match &transaction.id {
             Some(id) => id.clone(),
             None => {
-                let says = format!("{:?}", (
-                    transaction.date,
-                    &transaction.legs,
-                    &transaction.reference,
-                    &transaction.description,
-                ));
+                let says = format!(
+                    "{:?}",
+                    (
+                        transaction.date,
+                        &transaction.legs,
+                        &transaction.reference,
+                        &transaction.description,
+                    )
+                );
                 let before = seen.entry(says.clone()).or_default();
                 let number = before.to_string();
                 *before = before.saturating_add(1);
@@ -143,7 +147,10 @@ async fn open_accounts(
             kind: Some(&account.kind),
             normal_side: Some(&account.normal_side),
         };
-        match ledger.open_account(&format!("open:{}", account.id), &opening).await {
+        match ledger
+            .open_account(&format!("open:{}", account.id), &opening)
+            .await
+        {
             Ok(_) => {}
             // One that somebody else opened will do; another currency is refused with its first leg.
             Err(error) if error.is_already_open() => {}
@@ -267,7 +274,9 @@ pub enum ImportJournalError {
         source: ClientError,
     },
     /// The ledger did not answer.
-    #[error("the transactions from line {line} on are not posted, or not known to be; import again")]
+    #[error(
+        "the transactions from line {line} on are not posted, or not known to be; import again"
+    )]
     NotPosted {
         /// The first of them.
         line: usize,

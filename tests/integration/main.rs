@@ -20,6 +20,7 @@ mod feed;
 mod guards;
 mod http;
 mod joint;
+mod journals;
 mod kill;
 mod operators;
 mod outside;

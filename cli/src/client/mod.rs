@@ -21,7 +21,7 @@ pub use address::{InvalidAddress, LedgerAddress};
 pub use error::{ClientError, Problem};
 pub use messages::{
     Account, AccountsPage, BulkAnswer, EntriesAnswer, EntriesPage, EntryLeg, EntryResult, Exchange,
-    NewEntry, OpenAccount, PostedEntry, Overdraft, Posting, PostingResult, PostingStatus, Side,
+    NewEntry, OpenAccount, Overdraft, PostedEntry, Posting, PostingResult, PostingStatus, Side,
     StatementLine, StatementPage,
 };
 pub use retry::RetryPolicy;

@@ -85,5 +85,9 @@ fn signed(leg: &EntryLeg) -> String {
         crate::client::Side::Debit => "",
         crate::client::Side::Credit => "-",
     };
-    format!("{sign}{} {}", amount.amount_text(), amount.currency().code())
+    format!(
+        "{sign}{} {}",
+        amount.amount_text(),
+        amount.currency().code()
+    )
 }

@@ -55,7 +55,9 @@ impl Reader {
         if is_indented && !text.is_empty() {
             return match &mut self.open {
                 Some(_) => self.part(text).map_err(here),
-                None => Err(here("an indented line belongs to no transaction".to_owned())),
+                None => Err(here(
+                    "an indented line belongs to no transaction".to_owned(),
+                )),
             };
         }
         self.end_transaction()?;
@@ -165,7 +167,9 @@ impl Reader {
             }
         }
         if self.accounts.insert(id.clone(), account).is_some() {
-            return Err(format!("account {id} is declared twice, or after its first posting"));
+            return Err(format!(
+                "account {id} is declared twice, or after its first posting"
+            ));
         }
         Ok(())
     }
@@ -198,7 +202,10 @@ impl Reader {
                  the first a letter or a digit, with two spaces before an amount"
             ));
         }
-        let known = self.names.entry(id.clone()).or_insert_with(|| name.to_owned());
+        let known = self
+            .names
+            .entry(id.clone())
+            .or_insert_with(|| name.to_owned());
         if known != name {
             return Err(format!("accounts {known} and {name} would be one, {id}"));
         }
@@ -226,7 +233,9 @@ fn begin(line: usize, text: &str) -> Line<Open> {
         .map_err(|_| format!("{date} is no day; one is written 2026-03-31"))?;
     let mut rest = rest.trim_start();
     if rest.starts_with('!') {
-        return Err("a pending transaction is outside of what is read; it is posted or not".to_owned());
+        return Err(
+            "a pending transaction is outside of what is read; it is posted or not".to_owned(),
+        );
     }
     rest = rest.strip_prefix('*').unwrap_or(rest).trim_start();
     let mut reference = None;
@@ -344,7 +353,9 @@ fn sums(legs: &[EntryLeg]) -> Line<BTreeMap<Currency, Money>> {
     let mut sums: BTreeMap<Currency, Money> = BTreeMap::new();
     for leg in legs {
         let currency = leg.amount.currency();
-        let sum = sums.entry(currency).or_insert_with(|| Money::zero(currency));
+        let sum = sums
+            .entry(currency)
+            .or_insert_with(|| Money::zero(currency));
         let amount = leg.amount.money();
         let after = match leg.side {
             Side::Debit => sum.checked_add(amount),
@@ -433,7 +444,11 @@ account assets:cash  ; type: A
             ("2026-01-01 ! x".to_owned(), 1, "a pending transaction"),
             ("    a  1 EUR".to_owned(), 1, "belongs to no transaction"),
             (transaction("b  -1 EUR @ 2 USD"), 3, "a price (@)"),
-            (transaction("b  -1 EUR = 4 EUR"), 3, "a balance assertion (=)"),
+            (
+                transaction("b  -1 EUR = 4 EUR"),
+                3,
+                "a balance assertion (=)",
+            ),
             (transaction("b  -1,00 EUR"), 3, "a comma in a number"),
             (transaction("(b)  -1 EUR"), 3, "virtual postings"),
             (transaction("* b  -1 EUR"), 3, "the status of a posting"),
@@ -446,7 +461,11 @@ account assets:cash  ; type: A
             (transaction("b  0 EUR"), 3, "above zero"),
             (transaction("a  -1 USD"), 3, "an account has one currency"),
             (transaction("b\n    c"), 4, "have no amount"),
-            ("2026-01-01 x\n    a  1 EUR\n".to_owned(), 1, "two postings or more"),
+            (
+                "2026-01-01 x\n    a  1 EUR\n".to_owned(),
+                1,
+                "two postings or more",
+            ),
             ("account a:b\naccount a.b".to_owned(), 2, "would be one"),
             ("account a\naccount a".to_owned(), 2, "declared twice"),
             ("account a  ; kind: other".to_owned(), 1, "other is no kind"),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
-use crate::http::command::{answer, execute_jointly};
+use crate::http::command::{answer, record_jointly};
 use crate::http::entry_body::{EntryBody, EntryRequest};
 use crate::http::idempotency::Caller;
 use crate::http::input::{Body, Params};
@@ -123,7 +123,7 @@ async fn post_together(
         entries: drafts,
         now: ledger.now().await?,
     };
-    let done = execute_jointly(ledger, &command, context.clone()).await?;
+    let done = record_jointly(ledger, &command, context.clone()).await?;
     let status = posted_status(done.executed);
     let results = ids.iter().map(|id| {
         Ok(EntryResult {
@@ -212,7 +212,7 @@ async fn post_one(
         entries: vec![draft],
         now: ledger.now().await?,
     };
-    match execute_jointly(ledger, &command, context).await {
+    match record_jointly(ledger, &command, context).await {
         Ok(done) => {
             let result = EntryResult {
                 status: posted_status(done.executed),

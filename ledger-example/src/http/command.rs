@@ -76,6 +76,18 @@ where
     accepted(ledger.executor.execute_jointly(command, context).await?)
 }
 
+/// As [`execute_jointly`], without the states that it leaves behind.
+pub(crate) async fn record_jointly<C>(
+    ledger: &Ledger,
+    command: &C,
+    context: CommandContext,
+) -> Result<AcceptedJointly, Problem>
+where
+    C: JointCommand<Refusal = LedgerRefusal>,
+{
+    accepted(ledger.executor.record_jointly(command, context).await?)
+}
+
 /// As [`execute_jointly`], for a command that is made of what it looks up first. Where that was not
 /// there yet, and was when the command was decided, it is looked up again.
 pub(crate) async fn execute_looked_up<C, F>(

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
-use crate::http::command::{AcceptedJointly, answer, execute_jointly, execute_looked_up, located};
+use crate::http::command::{AcceptedJointly, answer, execute_looked_up, located, record_jointly};
 use crate::http::cursor;
 use crate::http::entry_body::{EntryBody, EntryRequest};
 use crate::http::idempotency::Caller;
@@ -83,7 +83,7 @@ pub(crate) async fn post(
         entries: vec![draft],
         now: ledger.now().await?,
     };
-    let done = execute_jointly(&ledger, &command, context).await?;
+    let done = record_jointly(&ledger, &command, context).await?;
     posted(&ledger, &id, &done)
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Ledger;
-use crate::http::command::{answer, execute_jointly};
+use crate::http::command::{answer, record_jointly};
 use crate::http::idempotency::Caller;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::routes;
@@ -65,7 +65,7 @@ pub(crate) async fn close(
         Problem::unprocessable("invalid_date", "Not a day", detail)
     })?;
     let command = ClosePeriod { through };
-    let done = execute_jointly(&ledger, &command, caller.context(routes::CLOSE_PERIOD)).await?;
+    let done = record_jointly(&ledger, &command, caller.context(routes::CLOSE_PERIOD)).await?;
     let body = PeriodBody::of(&done.events)?.pop();
     let status = StatusCode::OK;
     Ok(answer(&ledger, status, body, done.position, done.executed))

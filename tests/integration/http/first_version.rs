@@ -17,8 +17,16 @@ async fn saved() -> AccountsDatabases {
     let server = postgres::server().await;
     let databases = AccountsDatabases::existing(&server, BOOK);
     for (database, roles, dump) in [
-        (&databases.events, [Role::Appender, Role::Reader], "events.sql"),
-        (&databases.models, [Role::Projector, Role::Reader], "models.sql"),
+        (
+            &databases.events,
+            [Role::Appender, Role::Reader],
+            "events.sql",
+        ),
+        (
+            &databases.models,
+            [Role::Projector, Role::Reader],
+            "models.sql",
+        ),
     ] {
         let database: &Database = database;
         provision(&server, database.name(), &roles).await.unwrap();
@@ -71,19 +79,30 @@ async fn a_book_of_the_first_version_opens_and_goes_on() {
     let lines = statement.body["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 3);
     assert_eq!(
-        (&lines[0]["effective_date"], &lines[0]["entry_id"], &lines[0]["contra"]),
+        (
+            &lines[0]["effective_date"],
+            &lines[0]["entry_id"],
+            &lines[0]["contra"]
+        ),
         (&json!("1993-01-05"), &Value::Null, &json!("bank:AB"))
     );
     assert_eq!(statement.text("closing_balance"), "-12.50");
 
     // What was answered is answered again, refusals too.
-    let opened = json!({"id": "1", "currency": "EUR", "overdraft": {"kind": "limit", "limit": "20.00"}});
+    let opened =
+        json!({"id": "1", "currency": "EUR", "overdraft": {"kind": "limit", "limit": "20.00"}});
     replays(&api, "/v1/accounts", "open-1", &opened).await;
     let path = "/v1/accounts/1/debits";
     let again = replays(&api, path, "debit-1", &posting("62.50", "cards")).await;
-    assert_eq!((again.status, again.text("balance")), (201, "-12.50".to_owned()));
+    assert_eq!(
+        (again.status, again.text("balance")),
+        (201, "-12.50".to_owned())
+    );
     let again = replays(&api, path, "refused-1", &posting("7.51", "cards")).await;
-    assert_eq!((again.status, again.code().as_str()), (422, "insufficient_funds"));
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (422, "insufficient_funds")
+    );
     let again = replays(&api, "/v1/accounts/2/close", "close-2", &Value::Null).await;
     assert_eq!(again.text("status"), "closed");
     let bulk = json!({"postings": [
@@ -91,21 +110,35 @@ async fn a_book_of_the_first_version_opens_and_goes_on() {
         {"key": "b-2", "account_id": "4", "side": "credit", "amount": "1.00", "currency": "EUR", "contra": "interest"},
     ]});
     let again = replays(&api, "/v1/postings/bulk", "bulk", &bulk).await;
-    assert_eq!((again.status, &again.body["already_posted"]), (207, &json!(1)));
+    assert_eq!(
+        (again.status, &again.body["already_posted"]),
+        (207, &json!(1))
+    );
     let other = api.request(path).header("Folio-Actor", "teller");
-    let other = other.header("Idempotency-Key", "debit-1").json(&posting("62.51", "cards"));
+    let other = other
+        .header("Idempotency-Key", "debit-1")
+        .json(&posting("62.51", "cards"));
     let reused = folio_tests::api::answer(other).await;
-    assert_eq!((reused.status, reused.code().as_str()), (422, "idempotency_key_reused"));
+    assert_eq!(
+        (reused.status, reused.code().as_str()),
+        (422, "idempotency_key_reused")
+    );
 
     // And it goes on.
     let hold = json!({"id": "h", "account_id": "1", "amount": "7.50", "currency": "EUR", "expires_in_seconds": 3600});
     assert_eq!(api.post("/v1/holds", &hold).await.status, 201);
     let refused = api.posting("1", "debits", "0.01").await;
-    assert_eq!((refused.status, refused.code().as_str()), (422, "insufficient_funds"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (422, "insufficient_funds")
+    );
     let posted = api.posting("3", "credits", "5.00").await;
     assert_eq!(api.balance("3", posted.token()).await, "6.00");
     let cash = api.balance("contra.cash.EUR", posted.token()).await;
-    assert_eq!(cash, "15.00", "with what the first version posted against it");
+    assert_eq!(
+        cash, "15.00",
+        "with what the first version posted against it"
+    );
     let databases = api.stop().await;
     let report = crate::audit::audit(&databases).await.unwrap();
     assert_eq!(report.differences, []);

@@ -176,6 +176,7 @@ fn every_command_of_the_readme_exists() {
         "cargo run # all of it",
         "cargo test",
         "X=1 cargo run -- audit",
+        "cargo run -- import-journal",
         "cargo bench -p folio-tests",
     ] {
         assert_eq!(sh(line), 0, "{line}");
@@ -234,8 +235,11 @@ fn is_command(line: &str, members: &[Member]) -> bool {
 
 /// Whether the program has the command: a variant of the enum that clap derives commands from.
 fn is_subcommand(command: &str, program: &Member) -> bool {
-    let (first, rest) = command.split_at(1);
-    let variant = first.to_uppercase() + rest;
+    let capitalised = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + rest
+    };
+    let variant: String = command.split('-').map(capitalised).collect();
     let file = program
         .sources
         .iter()
