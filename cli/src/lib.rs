@@ -6,6 +6,7 @@
 //! * [`accounts`]: the accounts service alone.
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
+//! * [`check`]: whether what must be so of a book is so after every command.
 //! * [`audit`]: replays everything and compares it with the read model.
 //! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`server`]: where PostgreSQL is.
@@ -18,6 +19,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod bank_file;
+pub mod check;
 pub mod client;
 pub mod demo;
 pub mod export;
@@ -61,6 +63,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Post the transactions of a plain-text journal, in the part of hledger's format that is written.
     ImportJournal(import_journal::ImportJournalArgs),
+    /// Check what must be so of a book after every command, and name the first event after which it is not.
+    Check(check::CheckArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
@@ -120,6 +124,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
             let summary = import_journal::run(arguments).await?;
             println!("{summary}");
         }
+        Command::Check(arguments) => return Ok(check::run(arguments).await?),
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }

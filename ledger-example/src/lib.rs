@@ -7,6 +7,7 @@
 //! * [`read_model`]: balances and statements, projected from the events.
 //! * [`service`]: a book's databases, and what runs on them.
 //! * [`http`]: the API; the only place that knows status codes.
+//! * [`monitor`]: names the first event after which something is not as it must be.
 //! * [`audit`](mod@audit): replays everything and compares it with the read model.
 
 pub mod account;
@@ -17,6 +18,7 @@ pub mod hold;
 pub mod http;
 pub mod journal;
 pub mod moment;
+pub mod monitor;
 pub mod never;
 mod plain_id;
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod holds;
 pub mod idempotency;
 pub mod input;
 pub mod layer;
+mod openapi;
 pub mod outcomes;
 pub mod periods;
 pub mod position;

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use crate::Ledger;
 use crate::http::feed::Stopping;
 use crate::http::layer::around;
+use crate::http::openapi::with_problems;
 use crate::http::problem::Problem;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
@@ -41,7 +42,7 @@ struct ApiDoc;
 /// The service's routes.
 pub fn router(ledger: Arc<Ledger>) -> Router {
     let (router, openapi) = documented().split_for_parts();
-    let openapi = Arc::new(openapi);
+    let openapi = Arc::new(with_problems(openapi));
     router
         .route(
             "/openapi.json",
@@ -78,7 +79,7 @@ pub fn router(ledger: Arc<Ledger>) -> Router {
 /// The OpenAPI document of the routes.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().into_openapi()
+    with_problems(documented().into_openapi())
 }
 
 fn documented() -> OpenApiRouter<Arc<Ledger>> {

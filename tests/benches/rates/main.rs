@@ -13,6 +13,7 @@
 )]
 
 mod account;
+mod ledger;
 mod long;
 mod measure;
 mod ours;
@@ -70,6 +71,9 @@ async fn main() {
     }
     if wanted("w6") {
         long::w6(&server, &mut report).await;
+    }
+    if wanted("entries") {
+        ledger::entries(&server, &mut report).await;
     }
     if wanted("catchup") {
         projections::catch_up(&server, &mut report).await;

@@ -1,6 +1,7 @@
 //! The accounts service over HTTP, as its conventions promise.
 
 mod accounts;
+mod adversarial;
 mod bad_input;
 mod bulk;
 mod first_version;

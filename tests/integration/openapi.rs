@@ -1,0 +1,46 @@
+//! Schemathesis, a program of others, makes requests out of the service's OpenAPI document, good ones and
+//! bad ones, and holds the answers against it.
+
+use std::path::PathBuf;
+
+use folio_tests::api::Api;
+use tokio::process::Command;
+
+/// The variable that names the program, where it is not on the path.
+const VARIABLE: &str = "FOLIO_SCHEMATHESIS";
+
+/// Requests of random content for each route.
+const EXAMPLES: usize = 20;
+
+#[tokio::test]
+async fn what_is_served_is_what_the_document_says() {
+    let program = std::env::var_os(VARIABLE).unwrap_or_else(|| "schemathesis".into());
+    let api = Api::start().await;
+    api.open("1", "unlimited").await;
+    api.posting("1", "credits", "5.00").await;
+    let examples = EXAMPLES * folio_tests::scale();
+    let mut command = Command::new(PathBuf::from(program));
+    command
+        .arg("run")
+        .arg(format!("{}/openapi.json", api.url))
+        .args(["--max-examples", &examples.to_string(), "--seed", "1"])
+        .args(["--phases", "examples,coverage,fuzzing", "--checks", "all"])
+        // A request may be well formed and refused: there may be no such account.
+        .args(["--exclude-checks", "positive_data_acceptance"])
+        .args(["--warnings", "off", "--no-color", "--continue-on-failure"]);
+    match command.output().await {
+        Ok(told) => {
+            let text = String::from_utf8_lossy(&told.stdout);
+            assert!(told.status.success(), "{text}");
+            let last: Vec<&str> = text.lines().rev().take(12).collect();
+            eprintln!("{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!(
+                "\n*** NOT RUN by schemathesis: there is no such program; set {VARIABLE}, or install it from PyPI ***\n"
+            );
+        }
+        Err(error) => panic!("{error}"),
+    }
+    api.stop().await;
+}
