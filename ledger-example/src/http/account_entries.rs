@@ -20,6 +20,7 @@ use crate::read_model::LegRow;
 
 /// Which page of legs.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AccountEntriesParams {
     /// Only what was recorded after this position.

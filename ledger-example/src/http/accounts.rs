@@ -58,6 +58,7 @@ pub struct AccountsPage {
 
 /// Which page of accounts.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AccountsParams {
     /// Only those whose ids begin with this.

@@ -37,6 +37,7 @@ pub struct EntriesRequest {
 
 /// How many entries are posted.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EntriesParams {
     /// Whether all are posted or none; each on its own, when left out.

@@ -46,6 +46,7 @@ pub struct EntriesPage {
 
 /// Which page of entries.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EntriesParams {
     /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment.

@@ -20,11 +20,13 @@ use crate::http::times::time_text;
 
 /// Which page of events.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsParams {
     /// Where the page before ended.
     cursor: Option<String>,
     /// Events on the page, 1 to 1,000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
 }
 
@@ -65,7 +67,7 @@ pub struct EventBody {
     /// The command or event that led to the command.
     causation_id: Option<String>,
     /// The payload, byte for byte.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     payload: Box<RawValue>,
 }
 

@@ -28,6 +28,7 @@ const WAIT_MAX: Duration = Duration::from_secs(25);
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct FeedParams {
     /// The position after which they start; 0 when it is left out.
@@ -35,6 +36,7 @@ pub struct FeedParams {
     /// The id of the store that the reader believes to read.
     store: Option<Uuid>,
     /// Most events on the page, 1 to 1,000; 500 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// Only those of this category.
     category: Option<String>,
@@ -46,6 +48,7 @@ pub struct FeedParams {
     of: Option<u16>,
     /// How long to wait for an event after `after` when there is none, 0 to 30,000. More than 25 s
     /// are not waited.
+    #[param(minimum = 0, maximum = 30000)]
     wait_ms: Option<u64>,
 }
 

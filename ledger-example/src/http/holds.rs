@@ -114,6 +114,7 @@ pub struct HoldsPage {
 
 /// Which page of holds.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct HoldsParams {
     /// Only those that are `open`, `captured`, `released` or `expired`.

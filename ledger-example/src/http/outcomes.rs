@@ -36,7 +36,7 @@ pub struct OutcomeBody {
     /// What was recorded.
     events: Vec<OutcomeEventBody>,
     /// Why it was refused, as it is recorded.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     refusal: Option<Box<RawValue>>,
 }
 

@@ -23,6 +23,7 @@ use crate::read_model::{AccountRow, AsOf};
 
 /// Which balance.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct BalanceParams {
     /// Waits until the model has this position: the `Folio-Position` of a write.

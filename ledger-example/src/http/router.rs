@@ -32,11 +32,14 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Folio ledger: accounts",
-    description = "One book, in double entry. Amounts are decimal strings. Every request that \
+#[openapi(
+    components(schemas(statement::StatementFormat)),
+    info(
+        title = "Folio ledger: accounts",
+        description = "One book, in double entry. Amounts are decimal strings. Every request that \
                    writes takes an Idempotency-Key; problems are application/problem+json."
-))]
+    )
+)]
 struct ApiDoc;
 
 /// The service's routes.

@@ -21,6 +21,7 @@ use crate::read_model::{LegRow, Place, Statement, StatementLine};
 
 /// Which page of which statement.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct StatementParams {
     /// The first day; all from the beginning, when left out.

@@ -20,6 +20,7 @@ use crate::read_model::TotalRow;
 
 /// Which trial balance.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TrialBalanceParams {
     /// Only what takes effect up to and including this day.
@@ -33,6 +34,7 @@ pub struct TrialBalanceParams {
 
 /// Which page of the accounts of a trial balance.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TrialAccountsParams {
     /// Only what takes effect up to and including this day.
