@@ -444,8 +444,6 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn no_history_leaves_the_overdraft_or_loses_a_cent(
         commands in prop::collection::vec(any_command(), 1..120),
