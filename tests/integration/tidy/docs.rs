@@ -144,16 +144,22 @@ fn every_guarantee_names_tests_that_exist() {
     let skipped = table.replace("G-02", "G-03");
     assert_eq!(unshown(&skipped, "async fn it_holds() {}").len(), 2);
     assert_eq!(unshown("# None", "").len(), 1);
+    let cases = "## Guarantees\n| | a |\n| --- | --- |\n| G-01 | `it_holds` |\n\
+                 ## Cases\n| a | b |\n| --- | --- |\n| c | `it_breaks` |";
+    assert_eq!(
+        unshown(cases, "fn it_holds() {}"),
+        ["c: there is no test it_breaks"]
+    );
 }
 
 /// Guarantees that are not numbered in turn, or whose last cell names no test or one that is not there.
 fn unshown(table: &str, code: &str) -> Vec<String> {
-    let rows: Vec<Vec<&str>> = rows(section(table, "## Guarantees"));
-    if rows.is_empty() {
+    let guarantees: Vec<Vec<&str>> = rows(section(table, "## Guarantees"));
+    if guarantees.is_empty() {
         return vec!["GUARANTEES.md guarantees nothing".to_owned()];
     }
     let mut findings = Vec::new();
-    for (number, row) in (1..).zip(rows) {
+    for (number, row) in (1..).zip(guarantees) {
         if row[0] != format!("G-{number:02}") {
             findings.push(format!("{}: should be G-{number:02}", row[0]));
         }
@@ -161,11 +167,20 @@ fn unshown(table: &str, code: &str) -> Vec<String> {
         if code_spans(shown).next().is_none() {
             findings.push(format!("{promise}: names no test"));
         }
-        let tests = code_spans(shown).filter(|name| !name.contains('/'));
-        let missing = tests.filter(|name| !has_word(code, &format!("fn {name}")));
-        findings.extend(missing.map(|name| format!("{promise}: there is no test {name}")));
+        findings.extend(missing_tests(promise, shown, code));
+    }
+    for row in rows(section(table, "## Cases")) {
+        findings.extend(missing_tests(row[0], row[row.len() - 1], code));
     }
     findings
+}
+
+fn missing_tests(promise: &str, shown: &str, code: &str) -> Vec<String> {
+    let tests = code_spans(shown).filter(|name| !name.contains('/'));
+    let missing = tests.filter(|name| !has_word(code, &format!("fn {name}")));
+    missing
+        .map(|name| format!("{promise}: there is no test {name}"))
+        .collect()
 }
 
 #[test]
