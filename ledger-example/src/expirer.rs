@@ -18,6 +18,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How many are ended in one go.
 const AT_ONCE: i64 = 500;
 
+/// As whom it asks.
+const ACTOR: &str = "folio-expirer";
+const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// Finds holds by the read model, and ends each by a command: the model may be behind, and another
 /// process may be faster, so it is the hold itself that decides.
 #[derive(Debug)]
@@ -53,11 +57,12 @@ impl Expirer {
                 account: held.account_id,
                 now,
             };
-            // A name of its own: what is refused today, since another was faster, says nothing of
-            // tomorrow.
-            let id = CommandId::from_uuid(uuid::Uuid::now_v7());
-            let context = CommandContext::new(id, Actor::new("folio-expirer")?);
-            self.executor.execute_jointly(&command, context).await?;
+            // The same name for an hour: a hold that the model still calls open, since it is behind, is
+            // refused once and not on record each second; what is refused now says nothing of later.
+            let hour = now.0.micros().div_euclid(HOUR_MICROS).to_string();
+            let id = CommandId::derived(&[ACTOR, command.hold.as_str(), &hour]);
+            let context = CommandContext::new(id, Actor::new(ACTOR)?);
+            self.executor.record_jointly(&command, context).await?;
         }
         Ok(())
     }
