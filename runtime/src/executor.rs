@@ -252,6 +252,25 @@ impl<S: EventStore> Executor<S> {
         Ok((current.state.of::<A>().cloned(), current.version))
     }
 
+    /// The state of the aggregate `A` named `id` that a command would be decided on now, and its version:
+    /// what is recorded, and what is decided and on its way there.
+    ///
+    /// It is for what a command is made of. What is on its way may come to nothing, so nobody is told
+    /// of it; the command that is made of it is recorded after it or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`].
+    pub async fn latest<A: Aggregate>(
+        &self,
+        id: &str,
+    ) -> Result<(Option<A>, Version), ExecuteError> {
+        let participant = Participant::read::<A>(id);
+        let key = Key::new(participant.kind(), participant.stream()?);
+        let current = self.load(&participant, &key).await?;
+        Ok((current.state.of::<A>().cloned(), current.version))
+    }
+
     async fn decide_jointly<C: JointCommand>(
         &self,
         command: &C,

@@ -321,7 +321,6 @@ async fn look_up<S: folio_core::EventStore>(
     executor: &Executor<S>,
     id: &AccountId,
 ) -> Result<Account, Problem> {
-    let first = |event: &folio_core::RecordedEvent| event.version.number() == 1;
-    let (account, _) = executor.replay_until::<Account>(id.as_str(), first).await?;
+    let (account, _) = executor.latest::<Account>(id.as_str()).await?;
     account.ok_or_else(Problem::account_not_found)
 }

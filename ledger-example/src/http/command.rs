@@ -89,7 +89,9 @@ where
 }
 
 /// As [`execute_jointly`], for a command that is made of what it looks up first. Where that was not
-/// there yet, and was when the command was decided, it is looked up again.
+/// there yet, and was when the command was decided, it is looked up again: it must be by what commands
+/// are decided on ([`latest`](folio_runtime::Executor::latest)), which has what the store does not have
+/// yet, or it would be missed again.
 pub(crate) async fn execute_looked_up<C, F>(
     ledger: &Ledger,
     context: CommandContext,

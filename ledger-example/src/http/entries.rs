@@ -117,10 +117,7 @@ pub(crate) async fn reverse(
     let description = text(request.description, "description")?;
     let (ledger, effective_date) = (&*ledger, request.effective_date);
     let done = execute_looked_up(ledger, context, || async {
-        let (found, _) = ledger
-            .executor
-            .replay_until::<Entry>(entry.as_str(), |_| true)
-            .await?;
+        let (found, _) = ledger.executor.latest::<Entry>(entry.as_str()).await?;
         Ok(ReverseEntry {
             entry: entry.clone(),
             legs: found.map_or_else(Vec::new, |found| found.posted.legs),

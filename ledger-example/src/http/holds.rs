@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::NaiveDate;
-use folio_core::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -311,11 +310,7 @@ pub(crate) async fn of_account(
 
 /// What was placed: it never changes.
 async fn look_up(ledger: &Ledger, id: &HoldId) -> Result<Option<PlacedHold>, Problem> {
-    let first = |event: &RecordedEvent| event.version.number() == 1;
-    let (hold, _) = ledger
-        .executor
-        .replay_until::<Hold>(id.as_str(), first)
-        .await?;
+    let (hold, _) = ledger.executor.latest::<Hold>(id.as_str()).await?;
     Ok(hold.and_then(|hold| hold.placed))
 }
 

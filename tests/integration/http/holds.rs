@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use folio_postgres::Role;
 use folio_tests::api::{Answer, Api};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -168,6 +169,66 @@ async fn captures_and_releases_at_once_resolve_a_hold_once() {
     let last = api.posting("1", "credits", "1.00").await;
     let after = balance(&api, "1", &last).await;
     assert_eq!(after["balance"], after["available"]);
+    api.stop().await;
+}
+
+/// What is decided on its way to the store is what later commands are decided on. Who captures, releases
+/// or reverses looks up what it is about, and missed it as long as it looked in the store: with
+/// every try in vain, the answer was an internal error.
+#[tokio::test]
+async fn what_is_on_its_way_to_the_store_is_found_by_what_is_decided_on_it() {
+    let api = two_accounts().await;
+    let owner = api.databases.events.connect(Role::Owner).await.unwrap();
+    let entry = json!({"id": "e", "legs": [leg("1", "debit", "1.00"), leg("2", "credit", "1.00")]});
+    for (path, made, then, body) in [
+        (
+            "/v1/holds",
+            hold("h1", "5.00"),
+            "/v1/holds/h1/capture",
+            json!({"counter_account_id": "2"}),
+        ),
+        (
+            "/v1/holds",
+            hold("h2", "5.00"),
+            "/v1/holds/h2/release",
+            Value::Null,
+        ),
+        (
+            "/v1/journal-entries",
+            entry,
+            "/v1/journal-entries/e/reverse",
+            json!({"effective_date": "2026-06-30"}),
+        ),
+    ] {
+        let lock = "BEGIN; LOCK TABLE store.events IN EXCLUSIVE MODE";
+        owner.batch_execute(lock).await.unwrap();
+        let later = async {
+            let waiting = "SELECT count(*) FROM pg_locks \
+                           WHERE relation = 'store.events'::regclass AND NOT granted";
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while owner
+                .query_one(waiting, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 0
+            {
+                assert!(Instant::now() < deadline, "nothing waits for the lock");
+                sleep(Duration::from_millis(5)).await;
+            }
+            let unlocked = async {
+                // Long enough for an answer that waits for nothing.
+                for _ in 0..100 {
+                    assert_eq!(api.get("/v1/accounts/1").await.status, 200);
+                }
+                owner.batch_execute("COMMIT").await.unwrap();
+            };
+            tokio::join!(api.post(then, &body), unlocked).0
+        };
+        let (made, later) = tokio::join!(api.post(path, &made), later);
+        assert_eq!(made.status, 201, "{made:?}");
+        assert!(matches!(later.status, 200 | 201), "{later:?}");
+    }
     api.stop().await;
 }
 
