@@ -19,8 +19,11 @@ async fn what_is_served_is_what_the_document_says() {
     api.open("1", "unlimited").await;
     api.posting("1", "credits", "5.00").await;
     let examples = EXAMPLES * folio_tests::scale();
+    // It keeps a cache in the folder that it runs in.
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(PathBuf::from(program));
     command
+        .current_dir(folder.path())
         .arg("run")
         .arg(format!("{}/openapi.json", api.url))
         .args(["--max-examples", &examples.to_string(), "--seed", "1"])
