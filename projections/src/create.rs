@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::build::{BuildState, builds};
 use crate::name::{BuildName, ProjectionName};
 use crate::operations::{record, upgrader};
-use crate::projector::Projector;
+use crate::projector::{Projector, Sharing};
 
 // Two processes that start at once would both make the first build.
 const LOCK: &str = "LOCK TABLE projections.builds IN SHARE ROW EXCLUSIVE MODE";
@@ -95,11 +95,7 @@ pub(crate) async fn begin_build(
         transaction.rollback().await?;
         return Ok(Begun::Before(begun.name.clone()));
     }
-    if filling.partitions == 0 || i16::try_from(filling.partitions).is_err() {
-        return Err(CreateError::InvalidPartitions {
-            partitions: filling.partitions,
-        });
-    }
+    check_partitions(projector, filling.partitions)?;
     let state = BuildState::Building;
     let build = insert(&transaction, database, projector, state, filling).await?;
     let rate = match filling.events_per_second {
@@ -110,6 +106,21 @@ pub(crate) async fn begin_build(
     record(&transaction, &build, "rebuild", by, &what).await?;
     commit(transaction).await?;
     Ok(Begun::Now(build))
+}
+
+/// How many partitions, as the database counts them, if a build of this projector can have so many.
+pub(crate) fn check_partitions(
+    projector: &dyn Projector,
+    partitions: u16,
+) -> Result<i16, CreateError> {
+    if partitions > 1 && projector.sharing() == Sharing::Undivided {
+        return Err(CreateError::Undivided {
+            projection: projector.name().name,
+            partitions,
+        });
+    }
+    let size = i16::try_from(partitions).ok().filter(|size| *size > 0);
+    size.ok_or(CreateError::InvalidPartitions { partitions })
 }
 
 /// Whether a build was there.
@@ -251,6 +262,16 @@ pub enum CreateError {
     /// A number of partitions that there cannot be.
     #[error("a build has between 1 and 32767 partitions, not {partitions}")]
     InvalidPartitions {
+        /// The refused number.
+        partitions: u16,
+    },
+    /// More than one partition of what cannot be shared out.
+    #[error(
+        "the events of projection {projection} cannot be shared out among {partitions} partitions; it has one"
+    )]
+    Undivided {
+        /// The projection.
+        projection: &'static str,
         /// The refused number.
         partitions: u16,
     },

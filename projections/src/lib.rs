@@ -151,7 +151,7 @@ pub use name::{BuildName, PartitionName, ProjectionName};
 pub use operations::OperationError;
 pub use progress::{NotReached, Progress, Status};
 pub use projection::{OpenProjectionError, Projection};
-pub use projector::{Projector, ProjectorError, Wanted};
+pub use projector::{Projector, ProjectorError, Sharing, Wanted};
 pub use reader::{ReadModelError, Reader, Reading};
 pub use runner::RunnerError;
 pub use settings::{Poison, Settings, Upgrade};

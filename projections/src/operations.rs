@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio_postgres::Client;
 
 use crate::build::{Build, BuildState, ModelError, builds};
-use crate::create::{Begun, CreateError, Filling, begin_build, remove};
+use crate::create::{Begun, CreateError, Filling, begin_build, check_partitions, remove};
 use crate::dead_letters::{DeadLetter, DeadLetterError, dead_letters, retry, skip};
 use crate::name::{BuildName, PartitionName};
 use crate::projection::{Projection, live};
@@ -184,10 +184,7 @@ impl Projection {
         partitions: u16,
         by: &Actor,
     ) -> Result<(), OperationError> {
-        let size = i16::try_from(partitions).ok().filter(|size| *size > 0);
-        let Some(size) = size else {
-            return Err(CreateError::InvalidPartitions { partitions }.into());
-        };
+        let size = check_partitions(&*self.shared.projector, partitions)?;
         let all = self.builds().await?;
         let Some(found) = named(&all, build) else {
             return Err(OperationError::NoBuild {

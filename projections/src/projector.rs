@@ -29,6 +29,11 @@ pub trait Projector: Send + Sync + 'static {
         Wanted::all()
     }
 
+    /// How its events can be shared out among several runners.
+    fn sharing(&self) -> Sharing {
+        Sharing::ByStream
+    }
+
     /// The SQL that makes its tables. Their names stand alone, here and in every other statement:
     /// each build has them in a schema of its own.
     fn tables(&self) -> &str;
@@ -74,6 +79,16 @@ pub trait Projector: Send + Sync + 'static {
     async fn reset(&self, model: &mut ModelTransaction) -> Result<(), ProjectorError> {
         model.truncate_all().await
     }
+}
+
+/// How the events of a projector can be shared out among several runners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// By their streams: each runner has all events of some of them, in order, and none of the others.
+    ByStream,
+    /// Not at all, for what is so only of all events together, or only of whole appends. A build of it
+    /// has one partition.
+    Undivided,
 }
 
 /// Which events a projector wants.

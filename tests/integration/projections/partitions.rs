@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use folio_core::{Event, InMemoryStore, NewEvent, RecordedEvent};
 use folio_projections::{
     Filling, ModelTransaction, Projection, ProjectionName, Projector, ProjectorError, Settings,
+    Sharing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,54 @@ async fn a_build_is_shared_out_anew_without_loss() {
     for host in hosts {
         host.stop().await;
     }
+}
+
+/// Positions that are told to nobody but one runner.
+struct Undivided(Positions);
+
+#[async_trait]
+impl Projector for Undivided {
+    fn name(&self) -> ProjectionName {
+        self.0.name()
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Undivided
+    }
+
+    fn tables(&self) -> &str {
+        self.0.tables()
+    }
+
+    async fn handle(
+        &self,
+        events: &[RecordedEvent],
+        model: &mut ModelTransaction,
+    ) -> Result<(), ProjectorError> {
+        self.0.handle(events, model).await
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_shared_out_is_filled_by_one_runner() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    let undivided = Undivided(Positions::default());
+    let running = Running::start(undivided, Arc::clone(&store), &models).await;
+    let shared_out = running.projection.repartition(1, 2, &operator()).await;
+    let begun = running.projection.rebuild(filling(2), &operator()).await;
+    for refused in [
+        shared_out.unwrap_err().to_string(),
+        begun.unwrap_err().to_string(),
+    ] {
+        assert_eq!(
+            refused,
+            "the events of projection positions cannot be shared out among 2 partitions; it has one"
+        );
+    }
+    append_over(&store, 20, 100).await;
+    running.reaches(100).await;
+    assert_eq!(models.positions().await, one_to(100));
+    running.stop().await;
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
