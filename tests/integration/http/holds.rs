@@ -1,13 +1,16 @@
 //! Holds, and what an account refuses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use folio_postgres::Role;
+use folio_postgres::{PostgresStore, Role};
 use folio_tests::api::{Answer, Api};
+use ledger_example::service::open_balances;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::journal::{leg, two_accounts};
+use crate::projections::kit::operator;
 
 fn hold(id: &str, amount: &str) -> Value {
     json!({"id": id, "account_id": "1", "amount": amount, "currency": "EUR",
@@ -273,6 +276,50 @@ async fn a_hold_expires_as_an_event() {
         let refused = api.post("/v1/holds", &body).await;
         assert_eq!(code(&refused), (422, "invalid_lifetime".to_owned()));
     }
+    api.stop().await;
+}
+
+/// A model that stands still calls a hold open that has expired. Each second the service asked for its end
+/// again, and each time a refusal went on record.
+#[tokio::test]
+async fn a_model_that_is_behind_does_not_fill_the_record_with_refusals() {
+    let api = two_accounts().await;
+    let mut body = hold("short", "40.00");
+    body["expires_in_seconds"] = json!(1);
+    let placed = api.post("/v1/holds", &body).await;
+    balance(&api, "1", &placed).await;
+    let store = Arc::new(PostgresStore::open(&api.databases.events, 1).await.unwrap());
+    let balances = open_balances(&store, &api.databases.models, 2).await;
+    balances
+        .unwrap()
+        .pause(&operator(), "a test")
+        .await
+        .unwrap();
+
+    let client = api.databases.events.connect(Role::Owner).await.unwrap();
+    let wait = async |until: &str| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !client
+            .query_one(until, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0)
+        {
+            assert!(Instant::now() < deadline, "{until}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    wait("SELECT EXISTS (SELECT FROM store.events WHERE event_type = 'HoldExpired')").await;
+    // Three more rounds, by the server's clock.
+    wait(
+        "SELECT extract(epoch FROM clock_timestamp()) * 1000000 > max(recorded_at) + 3200000 \
+         FROM store.events WHERE event_type = 'HoldExpired'",
+    )
+    .await;
+    assert_eq!(api.get("/v1/holds/short").await.text("state"), "open");
+    let refusals = "SELECT count(*) FROM store.outcomes";
+    let refusals: i64 = client.query_one(refusals, &[]).await.unwrap().get(0);
+    assert_eq!(refusals, 0);
     api.stop().await;
 }
 
