@@ -18,7 +18,7 @@ use folio_projections::{
 use futures_util::future::join;
 use futures_util::{StreamExt, stream};
 use ledger_example::account::{AccountEvent as LedgerEvent, ContraAccount, Opening, Posting};
-use ledger_example::service::open_balances;
+use ledger_example::service::{open_balances, open_invariants};
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
 
@@ -145,9 +145,13 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
             async move { post(store, &account.to_string(), postings).await }
         })
         .await;
-    let (mut one, mut two) = (Vec::new(), Vec::new());
+    let (mut one, mut two, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs() {
         let database = models(server).await;
+        let projection = open_invariants(&bench.store, &database, 4).await.unwrap();
+        let started = Instant::now();
+        run_to(&projection, events).await;
+        watched.push(Measured::rate(events, started.elapsed()));
         let projection = open_balances(&bench.store, &database, 4).await.unwrap();
         run_to(&projection, events).await;
         for (partitions, measured) in [(1, &mut one), (2, &mut two)] {
@@ -173,6 +177,12 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
             projection.drop_build(build, &by).await.unwrap();
         }
     }
+    report.line(
+        "invariants watched (raw: balances in one partition)",
+        &median(one.clone()),
+        &median(watched),
+        None,
+    );
     report.line(
         "rebuild in 2 partitions (raw: in one)",
         &median(one),
