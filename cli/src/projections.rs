@@ -9,7 +9,7 @@ use folio_operator::{Desk, Finding, OperatorError, ProjectionsArgs};
 use folio_postgres::{OpenError, PostgresStore};
 use folio_projections::OpenProjectionError;
 use ledger_example::AccountsDatabases;
-use ledger_example::service::open_balances;
+use ledger_example::service::{open_balances, open_invariants};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -42,7 +42,7 @@ pub struct ProjectionsCommandArgs {
 ///
 /// [`ProjectionsCommandError`].
 pub async fn run(arguments: ProjectionsCommandArgs) -> Result<Finding, ProjectionsCommandError> {
-    let connections = STORE_CONNECTIONS * 2 + MODEL_CONNECTIONS;
+    let connections = STORE_CONNECTIONS * 2 + MODEL_CONNECTIONS * 2;
     let server = Server::join(&arguments.server, connections).await?;
     let (stop, stopped) = watch::channel(false);
     let work = operate(&server, &arguments.book, arguments.projections, stopped);
@@ -63,8 +63,9 @@ async fn operate(
     let databases = AccountsDatabases::existing(&server.config, book);
     let store = Arc::new(PostgresStore::open(&databases.events, STORE_CONNECTIONS).await?);
     let balances = open_balances(&store, &databases.models, MODEL_CONNECTIONS).await?;
+    let invariants = open_invariants(&store, &databases.models, MODEL_CONNECTIONS).await?;
     let mut desk = Desk {
-        projections: &[balances],
+        projections: &[balances, invariants],
         by: user(),
         stop,
         out: &mut std::io::stdout(),

@@ -14,7 +14,6 @@ use folio_projections::{
     StoreSource,
 };
 use folio_runtime::Executor;
-use futures_util::future::join;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -23,6 +22,7 @@ use tokio_postgres::Config;
 
 use crate::clock::StoreClock;
 use crate::expirer::Expirer;
+use crate::monitor::{InvariantsProjector, InvariantsQueries, Sentry};
 use crate::read_model::{self, BalancesProjector, BalancesQueries};
 
 /// The two databases of a book. They are two so that the read model can move to another service:
@@ -80,15 +80,17 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// All connections that a service with these pools may open, its projection's included.
+    /// All connections that a service with these pools may open, its projections' included.
     #[must_use]
     pub const fn total(self) -> usize {
         self.store
             .saturating_mul(2)
             .saturating_add(self.queries)
             .saturating_add(PROJECTION_CONNECTIONS)
-            .saturating_add(DETECTOR_CONNECTIONS)
+            .saturating_add(INVARIANTS_CONNECTIONS)
+            .saturating_add(DETECTORS_CONNECTIONS)
             .saturating_add(EXPIRER_CONNECTIONS)
+            .saturating_add(SENTRY_CONNECTIONS)
     }
 }
 
@@ -103,8 +105,12 @@ impl Default for Connections {
 }
 
 const PROJECTION_CONNECTIONS: usize = 4;
-const DETECTOR_CONNECTIONS: usize = 1;
+/// Its runner's, and one to look after it.
+const INVARIANTS_CONNECTIONS: usize = 2;
+const DETECTORS_CONNECTIONS: usize = 2;
 const EXPIRER_CONNECTIONS: usize = 1;
+/// Its own, and one for whoever asks.
+const SENTRY_CONNECTIONS: usize = 2;
 
 /// A running accounts service, apart from its listener.
 #[derive(Debug)]
@@ -122,6 +128,8 @@ pub struct Ledger {
     pub(crate) queries: BalancesQueries,
     pub(crate) projection: Projection,
     pub(crate) detector: Detector,
+    pub(crate) invariants: InvariantsQueries,
+    pub(crate) invariants_detector: Detector,
     pub(crate) feed: ServedFeed,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
@@ -150,7 +158,7 @@ impl Ledger {
 }
 
 impl AccountsService {
-    /// Opens the store and starts the projection of balances.
+    /// Opens the store and starts the projections: of balances, and of invariants.
     ///
     /// `metrics` is what `/metrics` answers from, when there is a recorder.
     ///
@@ -164,27 +172,37 @@ impl AccountsService {
     ) -> Result<Self, StartError> {
         let store = Arc::new(PostgresStore::open(&databases.events, connections.store).await?);
         tracing::info!(store_id = %store.store_id(), database = databases.events.name(), "event store opened");
-        let projection = open_balances(&store, &databases.models, PROJECTION_CONNECTIONS).await?;
-        let detector = Detector::start(
-            projection.name().name,
-            Arc::clone(projection.source()),
-            &databases.models,
-            DetectorSettings::default(),
-        )?;
+        let models = &databases.models;
+        let projection = open_balances(&store, models, PROJECTION_CONNECTIONS).await?;
+        let watching = open_invariants(&store, models, INVARIANTS_CONNECTIONS).await?;
+        let detector = |projection: &Projection| {
+            let source = Arc::clone(projection.source());
+            let settings = DetectorSettings::default();
+            Detector::start(projection.name().name, source, models, settings)
+        };
+        let (detector, invariants_detector) = (detector(&projection)?, detector(&watching)?);
+        let invariants = InvariantsQueries::new(watching.reader(SENTRY_CONNECTIONS)?);
         let (stop, stopped) = watch::channel(false);
         let executor = Executor::new(Arc::clone(&store));
-        let clock = Arc::new(StoreClock::new(store));
+        let clock = Arc::new(StoreClock::new(Arc::clone(&store)));
         let expirer = Expirer {
             executor: executor.clone(),
             queries: BalancesQueries::new(projection.reader(EXPIRER_CONNECTIONS)?),
             clock: Arc::clone(&clock),
         };
+        let sentry = Sentry {
+            store,
+            queries: invariants.clone(),
+        };
         let running = tokio::spawn({
             let projection = projection.clone();
             async move {
-                join(projection.run(stopped.clone()), expirer.run(stopped))
-                    .await
-                    .0
+                tokio::join!(
+                    projection.run(stopped.clone()),
+                    watching.run(stopped.clone()),
+                    expirer.run(stopped.clone()),
+                    sentry.run(stopped),
+                );
             }
         });
         let ledger = Ledger {
@@ -194,6 +212,8 @@ impl AccountsService {
             queries: BalancesQueries::new(projection.reader(connections.queries)?),
             projection,
             detector,
+            invariants,
+            invariants_detector,
             metrics,
         };
         Ok(Self {
@@ -215,11 +235,11 @@ impl AccountsService {
         self.ledger.progress()
     }
 
-    /// Stops the projection. What it has not projected it will, when it is started again.
+    /// Stops the projections. What they have not projected they will, when they are started again.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.running.await {
-            tracing::error!(%error, "the projection ended badly");
+            tracing::error!(%error, "the projections ended badly");
         }
     }
 }
@@ -241,6 +261,21 @@ pub async fn open_balances(
     };
     let source = StoreSource::new(Arc::clone(store));
     Projection::open_with(BalancesProjector, source, models, settings, connections).await
+}
+
+/// The projection that watches over a book's invariants, to be run or operated on.
+///
+/// # Errors
+///
+/// [`OpenProjectionError`].
+pub async fn open_invariants(
+    store: &Arc<PostgresStore>,
+    models: &Database,
+    connections: usize,
+) -> Result<Projection, OpenProjectionError> {
+    let source = StoreSource::new(Arc::clone(store));
+    let settings = Settings::default();
+    Projection::open_with(InvariantsProjector, source, models, settings, connections).await
 }
 
 /// Why a book's databases could not be made ready.
@@ -265,7 +300,7 @@ pub enum StartError {
     /// A pool cannot be built.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// The projection of balances cannot be made ready.
+    /// A projection cannot be made ready.
     #[error(transparent)]
     Projection(#[from] OpenProjectionError),
 }

@@ -1,18 +1,44 @@
 //! The monitor names the first event after which something is not as it must be.
 
-use folio_core::ReadError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use folio_core::{BatchSize, EventStore, ReadError};
 use folio_postgres::PostgresStore;
+use folio_projections::Settings;
 use folio_tests::api::{Answer, Api};
 use ledger_example::AccountsDatabases;
-use ledger_example::monitor::{self, CheckReport, Invariant};
+use ledger_example::monitor::{
+    self, CheckReport, Invariant, InvariantsProjector, InvariantsQueries, Violation,
+};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use tokio::time::{Instant, sleep};
 
 use crate::audit::while_changed;
+use crate::projections::kit::{Models, Running, SETTINGS, operator};
 
 pub(crate) async fn check(databases: &AccountsDatabases) -> Result<CheckReport, ReadError> {
     let store = Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
     monitor::check(&store, 20, |_, _| {}).await
+}
+
+/// What a projection of the invariants finds that takes in so many events at once.
+async fn watch(databases: &AccountsDatabases, batch: u16) -> Vec<Violation> {
+    let store = Arc::new(PostgresStore::open(&databases.events, 2).await.unwrap());
+    let head = store.head().await.unwrap();
+    let settings = Settings {
+        batch: BatchSize::new(batch).unwrap(),
+        ..SETTINGS
+    };
+    let models = Models::new().await;
+    let running = Running::start_with(InvariantsProjector, store, &models, settings).await;
+    running.reaches(head.number()).await;
+    let queries = InvariantsQueries::new(running.projection.reader(1).unwrap());
+    let invariants = queries.now().await.unwrap();
+    let found = invariants.found(head, 20).await.unwrap();
+    invariants.close().await.unwrap();
+    running.stop().await;
+    found.first
 }
 
 /// Everything that can happen to a book, once; it is stopped.
@@ -124,16 +150,21 @@ async fn the_first_bad_event_is_named_with_what_it_breaks() {
             "it is closed, and not empty",
         ),
     ];
+    assert_eq!(watch(&databases, 3).await, []);
     for (change, broken, what) in cases {
-        let report = while_changed(
-            &databases.events,
-            &["store.events"],
-            &change,
-            check(&databases),
-        )
-        .await
-        .unwrap();
-        let violations = report.violations;
+        // Wherever a batch ends, and however often that is within an append, a projection finds
+        // what a check finds.
+        let look = async {
+            let mut checked = check(&databases).await.unwrap().violations;
+            in_order(&mut checked);
+            for batch in [1, 3, 1_000] {
+                let mut watched = watch(&databases, batch).await;
+                in_order(&mut watched);
+                assert_eq!(watched, checked, "{change}, {batch} at once");
+            }
+            checked
+        };
+        let violations = while_changed(&databases.events, &["store.events"], &change, look).await;
         let found: Vec<_> = violations.iter().map(|v| v.invariant).collect();
         assert!(
             found.starts_with(&broken) || broken.iter().all(|b| found.contains(b)),
@@ -153,4 +184,73 @@ async fn the_first_bad_event_is_named_with_what_it_breaks() {
     )
     .await;
     assert!(refused.is_err(), "{refused:?}");
+}
+
+/// Of one position, in whichever order they were found.
+fn in_order(violations: &mut [Violation]) {
+    violations.sort_by(|a, b| {
+        let key = |v: &Violation| (v.position, v.invariant.as_str(), v.what.clone());
+        key(a).cmp(&key(b))
+    });
+}
+
+#[tokio::test]
+async fn the_service_tells_what_is_not_as_it_must_be() {
+    let api = Api::on(book().await).await;
+    let last = api.posting("2", "credits", "1.00").await;
+    let path = format!("/v1/invariants?min_position={}", last.token());
+    let well = api.get(&path).await;
+    assert_eq!(
+        (&well.body["hold"], &well.body["violations"]),
+        (&json!(true), &json!([])),
+        "{well:?}"
+    );
+    let databases = api.stop().await;
+
+    // Somebody with all rights books to an account, and to nothing else.
+    let owner = folio_tests::postgres::superuser(&databases.events).await;
+    owner
+        .batch_execute(
+            "ALTER TABLE store.events DISABLE TRIGGER ALL;
+             UPDATE store.events SET payload =
+                 convert_to(replace(convert_from(payload, 'UTF8'), '1.00', '1.01'), 'UTF8')
+             WHERE position = (SELECT max(position) FROM store.events
+                               WHERE event_type = 'LegPosted' AND stream_id = '2')",
+        )
+        .await
+        .unwrap();
+    let models = databases.models.clone();
+    let store = Arc::new(PostgresStore::open(&databases.events, 2).await.unwrap());
+    let watching = ledger_example::service::open_invariants(&store, &models, 4).await;
+    let running = Running::run(watching.unwrap());
+    // What was taken in before is not looked at again but by a build of its own.
+    running
+        .projection
+        .rebuild(folio_projections::Filling::default(), &operator())
+        .await
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while running.projection.swap(2, &operator()).await.is_err() {
+        assert!(Instant::now() < deadline, "the build is not filled");
+        sleep(Duration::from_millis(20)).await;
+    }
+    running.stop().await;
+
+    let api = Api::on(databases).await;
+    let found = api.get("/v1/invariants").await;
+    assert_eq!(found.body["hold"], json!(false), "{found:?}");
+    let first = &found.body["violations"][0];
+    assert_eq!(
+        (&first["invariant"], &first["stream"]),
+        (&json!("legs_agree"), &json!("recording/contra.cash.EUR")),
+        "{found:?}"
+    );
+    assert_eq!(
+        (
+            &found.body["found"],
+            &found.body["violations"][1]["invariant"]
+        ),
+        (&json!(2), &json!("trial_balance"))
+    );
+    api.stop().await;
 }

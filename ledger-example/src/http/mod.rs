@@ -3,8 +3,8 @@
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
 //! handler. [`accounts`], [`account_changes`], [`entries`], [`bulk_entries`], [`holds`], [`periods`],
 //! and the shorthands [`postings`] and [`bulk`] write by way of `command`; [`reads`], [`statement`],
-//! [`account_entries`], [`trial_balance`], [`events`], [`outcomes`] and [`feed`] read; [`health`] tells
-//! how the service is.
+//! [`account_entries`], [`trial_balance`], [`events`], [`outcomes`] and [`feed`] read; [`health`], [`projections`]
+//! and [`invariants`] tell how the service is.
 
 pub mod account_body;
 pub mod account_changes;
@@ -22,6 +22,7 @@ pub mod health;
 pub mod holds;
 pub mod idempotency;
 pub mod input;
+pub mod invariants;
 pub mod layer;
 mod openapi;
 pub mod outcomes;

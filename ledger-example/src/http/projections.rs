@@ -1,4 +1,4 @@
-//! The builds of the read model: which is live, and how far the others are.
+//! The builds of the read models: which is live, and how far the others are.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 
 use crate::Ledger;
 
-/// The builds of the projection of balances.
+/// The builds of the projections of balances and of invariants.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProjectionsBody {
     /// How long ago they were measured, in milliseconds; null when they were not yet.
     measured_ms_ago: Option<u128>,
-    /// In the order of their numbers.
+    /// Those of balances, then those of invariants, in the order of their numbers.
     builds: Vec<BuildBody>,
 }
 
@@ -49,16 +49,22 @@ pub struct BuildBody {
     paused: Option<String>,
 }
 
-/// Lists the builds of the read model, with how far each has come.
+/// Lists the builds of the read models, with how far each has come.
 #[utoipa::path(
     get, path = "/v1/projections", tag = "health",
     responses((status = 200, description = "The builds", body = ProjectionsBody))
 )]
 pub(crate) async fn list(State(ledger): State<Arc<Ledger>>) -> Json<ProjectionsBody> {
-    let last = ledger.detector.last();
+    let detectors = [&ledger.detector, &ledger.invariants_detector];
+    let since = |detector: &&Detector| detector.last().map(|(since, _)| since.as_millis());
     Json(ProjectionsBody {
-        measured_ms_ago: last.map(|(since, _)| since.as_millis()),
-        builds: BuildBody::all(&ledger.detector),
+        // The older one; none is older still.
+        measured_ms_ago: detectors
+            .iter()
+            .map(since)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|ages| ages.into_iter().max()),
+        builds: detectors.into_iter().flat_map(BuildBody::all).collect(),
     })
 }
 

@@ -23,7 +23,7 @@ use crate::http::openapi::with_problems;
 use crate::http::problem::Problem;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, outcomes, periods, postings, projections, reads, statement, trial_balance,
+    holds, invariants, outcomes, periods, postings, projections, reads, statement, trial_balance,
 };
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
@@ -120,6 +120,7 @@ fn documented() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(outcomes::outcomes))
         .routes(routes!(events::events))
         .routes(routes!(feed::feed))
+        .routes(routes!(invariants::found))
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

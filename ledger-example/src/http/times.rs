@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 use crate::read_model::{AsOf, Balances};
 
 /// Longest wait for a position that the model does not have yet.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a read of the model may ask.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -35,12 +35,15 @@ pub(crate) struct Asked<'a> {
 impl Ledger {
     /// The model as of one moment, once it has every position of the token that it is fed by.
     pub(crate) async fn model(&self, token: Option<&str>) -> Result<Balances, Problem> {
-        let position = match token {
-            // Positions in other stores are of no concern to this model.
+        self.model_at(self.position_of(token)?).await
+    }
+
+    /// The position of a token that is one of this store's. Others are of no concern to its models.
+    pub(crate) fn position_of(&self, token: Option<&str>) -> Result<Option<Position>, Problem> {
+        Ok(match token {
             Some(token) => PositionToken::parse(token)?.position_in(self.store().store_id()),
             None => None,
-        };
-        self.model_at(position).await
+        })
     }
 
     /// The model, and what of it was asked for: without bounds, all that it has.

@@ -1,11 +1,12 @@
 //! What is remembered of an account.
 
 use folio_core::{Amount, Currency, Money, MoneyError};
+use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountEvent, Kind, Overdraft, Side};
 
 /// An account, as far as it is watched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WatchedAccount {
     pub(super) currency: Currency,
     kind: Kind,

@@ -1,18 +1,28 @@
 //! Watches over what must be so of a book after every command, and names the first event after which
 //! it is not.
 //!
-//! The monitor is given the events in the order of their positions and remembers sums alone. It shares
+//! The [`Monitor`] is given the events in the order of their positions and remembers sums alone. It shares
 //! no arithmetic with the aggregates but [`Money`](folio_core::Money): it would not notice a mistake
-//! that it makes itself.
+//! that it makes itself. It works in memory for a [check](check()) of a whole store, and in the
+//! tables of the [projection](InvariantsProjector) all the time.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 mod account;
+mod content;
+mod memory;
+mod projector;
+mod queries;
+mod rows;
+mod sentry;
 mod watch;
 
 use folio_core::store::ReadError;
 use folio_core::{BatchSize, EventStore, Position, StreamId};
 use folio_postgres::Replay;
 
+pub use projector::InvariantsProjector;
+pub use queries::{FoundViolations, Invariants, InvariantsQueries};
+pub(crate) use sentry::Sentry;
 pub use watch::Monitor;
 
 /// Events read in one go: large enough that the round trip no longer counts.
@@ -51,6 +61,30 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::NoGap,
+        Self::Readable,
+        Self::CommandOnce,
+        Self::TimeRises,
+        Self::EntryBalances,
+        Self::LegsAgree,
+        Self::TrialBalance,
+        Self::WithinLimit,
+        Self::HoldsAgree,
+        Self::HoldOnce,
+        Self::ReversedOnce,
+        Self::Lifecycle,
+    ];
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|invariant| invariant.as_str() == name)
+    }
+
     /// Its name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

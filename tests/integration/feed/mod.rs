@@ -25,7 +25,7 @@ use crate::projections::kit::{
 const MODEL: &str = "SELECT a::text FROM balances_1.accounts a \
      UNION ALL SELECT l::text FROM balances_1.legs l \
      UNION ALL SELECT (store_id, position, event_hash)::text FROM projections.checkpoints \
-     ORDER BY 1";
+     WHERE projection = 'balances' ORDER BY 1";
 
 #[tokio::test]
 async fn a_projection_of_a_feed_is_the_one_of_the_store() {

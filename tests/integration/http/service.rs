@@ -68,6 +68,7 @@ async fn every_route_is_in_the_document() {
         "get /v1/accounts/{id}/statement",
         "get /v1/feed",
         "get /v1/holds/{id}",
+        "get /v1/invariants",
         "get /v1/journal-entries",
         "get /v1/journal-entries/{id}",
         "get /v1/outcomes/{key}",
