@@ -15,10 +15,12 @@
 //! * [`checkpoint`]: how far a reader has come, and whether the store is still the one that it read.
 //! * [`snapshot`]: states that were kept to shorten loading.
 //! * [`memory`]: the store that keeps everything in memory.
+//! * [`breaker`]: the circuit breaker, a state machine that is told what time it is.
 //! * [`money`]: exact amounts, pinned to their currency.
 //! * `testing` (feature `testing`): given/when/then, history properties, the contract suite.
 
 pub mod aggregate;
+pub mod breaker;
 mod chain;
 pub mod checkpoint;
 pub mod command;
