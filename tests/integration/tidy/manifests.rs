@@ -5,11 +5,12 @@ use toml::{Table, Value};
 use super::{Member, assert_none, has_word, members, name, text, workspace};
 
 /// Which crates of the workspace each may depend on. Nothing may depend on the tests.
-const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("folio-core", &[]),
     ("folio-runtime", &["folio-core"]),
     ("folio-postgres", &["folio-core"]),
     ("folio-projections", &["folio-core", "folio-postgres"]),
+    ("folio-mesh", &["folio-core"]),
     ("folio-operator", &["folio-core", "folio-projections"]),
     (
         "ledger-example",
