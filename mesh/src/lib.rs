@@ -5,13 +5,17 @@
 //!
 //! * [`CircuitBreaker`] with [`BreakerLayer`], for a caller that wants to be told at once, and
 //!   [`GateLayer`], for a balancer that shall choose another instance.
+//! * [`TimeLimitLayer`]: how long a try may take, and by when nobody waits any more ([`Deadline`]).
+//! * [`Retries`]: trying again, within a [budget](RetryBudget) that all callers share.
 //! * [`FallbackLayer`]: what to answer instead, for reads that may be old.
+//!
+//! How many may call at once is `tower::limit`'s; `tower::load_shed` tells who is one too many.
 //!
 //! The order matters. A timeout of each try belongs inside the breaker, where it is a failure of what was
 //! called; retries belong outside, and so does what answers instead:
 //!
 //! ```text
-//! fallback → retries → breaker → timeout of one try → the client
+//! fallback → retries → breaker → limit of calls at once → time limit of one try → the client
 //! ```
 //!
 //! ```
@@ -47,14 +51,20 @@
 //!
 //! * `breaker/`: the breaker that callers share (`shared.rs`), as a layer (`layer.rs`) and as a gate
 //!   (`gate.rs`). What it decides is decided in [`folio_core::breaker`].
+//! * `deadline.rs`: how long a try may take, and by when an answer is wanted.
+//! * `retry.rs`: trying again.
 //! * `fallback.rs`: what to answer instead.
 
 pub mod breaker;
+pub mod deadline;
 pub mod fallback;
+pub mod retry;
 #[cfg(test)]
 mod tests;
 
 pub use breaker::{
     BreakerError, BreakerLayer, CallPermit, CircuitBreaker, Classify, EveryError, GateLayer,
 };
+pub use deadline::{Deadline, TimeLimitError, TimeLimitLayer};
 pub use fallback::FallbackLayer;
+pub use retry::{Again, Retries, RetryBudget};
