@@ -43,6 +43,8 @@
 //! * `settings.rs`: when it opens, for how long, and what a probe may take.
 
 mod machine;
+#[cfg(test)]
+mod reference_tests;
 mod settings;
 #[cfg(test)]
 mod tests;
