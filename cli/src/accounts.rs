@@ -1,37 +1,31 @@
 //! `ledger accounts`: the accounts service of one book, as a process of its own.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use clap::Args;
 use ledger_example::service::{PrepareError, StartError};
-use ledger_example::{AccountsDatabases, AccountsService, Connections, Ledger, http};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use ledger_example::{AccountsDatabases, AccountsService, BookName, Connections, http};
 use thiserror::Error;
-use tokio::net::TcpListener;
-use tokio_postgres::Config;
 
-use crate::listen::{self, ListenError};
+use crate::figures;
+use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
 /// The book, unless another is named.
-pub const BOOK: &str = "accounts";
+pub const BOOK: &str = "a";
 
 /// Arguments of `ledger accounts`.
 #[derive(Debug, Args)]
 pub struct AccountsArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Where to listen; 127.0.0.1:7401, or a free port where that is taken, when left out.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// The book to serve; its databases are named after it.
     #[arg(long, default_value = BOOK, value_name = "NAME")]
-    book: String,
+    book: BookName,
 }
 
-/// Serves until told to stop.
+/// Serves until told to stop, and lets requests under way finish.
 ///
 /// # Errors
 ///
@@ -45,81 +39,29 @@ pub async fn run(arguments: AccountsArgs) -> Result<(), AccountsError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<(), AccountsError> {
+    let start = async {
+        let databases = AccountsDatabases::prepare(&server.config, &arguments.book).await?;
+        let figures = figures::recorded();
+        let service = AccountsService::start(&databases, Connections::default(), figures).await?;
+        Ok::<_, AccountsError>(service)
+    };
     // Told to stop while it starts, it stops at once. From then on only `serve` listens for that:
     // whoever else did would end it in the middle of its requests.
-    let accounts = tokio::select! {
-        accounts = Accounts::start(&server.config, &arguments.book, arguments.listen) => accounts?,
+    let service = tokio::select! {
+        service = start => service?,
         result = stop::requested() => return result.map_err(AccountsError::Signal),
     };
-    println!("accounts listens at {}", accounts.url());
-    accounts.serve().await
-}
-
-/// An accounts service that is ready to serve.
-#[derive(Debug)]
-pub struct Accounts {
-    listener: TcpListener,
-    address: SocketAddr,
-    service: AccountsService,
-}
-
-impl Accounts {
-    /// Makes the book's databases ready, opens them and listens.
-    ///
-    /// # Errors
-    ///
-    /// [`AccountsError`].
-    pub async fn start(
-        server: &Config,
-        book: &str,
-        listen: Option<SocketAddr>,
-    ) -> Result<Self, AccountsError> {
-        let databases = AccountsDatabases::prepare(server, book).await?;
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let metrics = recorder.handle();
-        // Fails where this process has a recorder already, whose figures are then not ours.
-        let metrics = metrics::set_global_recorder(recorder)
-            .ok()
-            .map(|()| metrics);
-        let service = AccountsService::start(&databases, Connections::default(), metrics).await?;
-        let listener = listen::bind(listen).await?;
-        let address = listener.local_addr().map_err(AccountsError::Serve)?;
-        Ok(Self {
-            listener,
-            address,
-            service,
-        })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// What it serves.
-    #[must_use]
-    pub fn ledger(&self) -> Arc<Ledger> {
-        self.service.ledger()
-    }
-
-    /// Serves until told to stop, and lets requests under way finish.
-    ///
-    /// # Errors
-    ///
-    /// [`AccountsError`].
-    pub async fn serve(self) -> Result<(), AccountsError> {
-        let router = http::router(self.service.ledger());
-        let stop = async {
-            // Without signals to wait for, it serves until it is killed.
-            if stop::requested().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let result = http::serve(self.listener, router, stop).await;
-        self.service.stop().await;
-        result.map_err(AccountsError::Serve)
-    }
+    let listener = arguments.listen.bind(PORTS.accounts_a)?;
+    let address = listener.local_addr().map_err(AccountsError::Serve)?;
+    println!(
+        "accounts of book {} listens at http://{address}",
+        arguments.book
+    );
+    let router = http::accounts_router(service.ledger());
+    let listen = arguments.listen.clone();
+    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
+    service.stop().await;
+    result.map_err(AccountsError::Serve)
 }
 
 /// Why the accounts service does not run.

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use clap::Args;
 use folio_core::EventStore;
-use folio_postgres::{OpenError, PoolError, PostgresStore, Role};
-use folio_projections::Reader;
+use folio_postgres::{Database, OpenError, PoolError, PostgresStore, Role};
+use folio_projections::{Projector as _, Reader};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger_example::read_model::{BalancesProjector, BalancesQueries};
-use ledger_example::{AccountsDatabases, AuditError, AuditReport};
+use ledger_example::{AccountsDatabases, AuditError, AuditReport, BookName};
 use thiserror::Error;
 
-use crate::Finding;
 use crate::accounts::BOOK;
 use crate::server::{Server, ServerArgs, ServerError};
+use crate::{Finding, balances};
 
 /// Connections that an audit needs.
 const CONNECTIONS: usize = 2;
@@ -25,7 +25,10 @@ pub struct AuditArgs {
     server: ServerArgs,
     /// The book to audit.
     #[arg(long, default_value = BOOK, value_name = "NAME")]
-    book: String,
+    book: BookName,
+    /// The database of the balances service.
+    #[arg(long, default_value = balances::DATABASE, value_name = "NAME")]
+    balances_database: String,
 }
 
 /// Audits a book, beside its running service or without one, and prints what differs.
@@ -35,18 +38,21 @@ pub struct AuditArgs {
 /// [`AuditCommandError`] when either side cannot be read.
 pub async fn run(arguments: AuditArgs) -> Result<Finding, AuditCommandError> {
     let server = Server::join(&arguments.server, CONNECTIONS * 3).await?;
-    let report = audit(&server, &arguments.book).await;
+    let report = audit(&server, &arguments).await;
     server.stop().await?;
     let report = report?;
     print(&report);
     Ok(Finding::clean_if(report.differences.is_empty()))
 }
 
-async fn audit(server: &Server, book: &str) -> Result<AuditReport, AuditCommandError> {
+async fn audit(server: &Server, arguments: &AuditArgs) -> Result<AuditReport, AuditCommandError> {
+    let book = &arguments.book;
     let databases = AccountsDatabases::existing(&server.config, book);
     let store = Arc::new(PostgresStore::open(&databases.events, CONNECTIONS).await?);
-    let readers = databases.models.pool(Role::Reader, CONNECTIONS)?;
-    let queries = BalancesQueries::new(Reader::new(readers, BalancesProjector::NAME));
+    let models = Database::new(server.config.clone(), &arguments.balances_database);
+    let readers = models.pool(Role::Reader, CONNECTIONS)?;
+    let projection = BalancesProjector::of(book).name();
+    let queries = BalancesQueries::new(Reader::new(readers, projection));
     eprintln!("store {} of book {book}", store.store_id());
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} events  {per_sec}  {eta} left")

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 use folio_core::{EventStore, ReadError};
 use folio_postgres::{OpenError, PostgresStore};
-use ledger_example::AccountsDatabases;
 use ledger_example::monitor::{self, CheckReport};
+use ledger_example::{AccountsDatabases, BookName};
 use thiserror::Error;
 
 use crate::Finding;
@@ -24,7 +24,7 @@ pub struct CheckArgs {
     server: ServerArgs,
     /// The book to check.
     #[arg(long, default_value = BOOK, value_name = "NAME")]
-    book: String,
+    book: BookName,
     /// How many violations are listed at most, the first ones.
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     most: u16,

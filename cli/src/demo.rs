@@ -1,20 +1,29 @@
-//! The small book that a first start shows: three accounts and what happened to them.
+//! The small books that a first start shows: some accounts and what happened to them.
 //!
-//! It is seeded through the HTTP API, like anything else. Its keys never change, so a second start
-//! finds it there and changes nothing.
+//! They are seeded through the HTTP API, like anything else. Their keys never change, so a second start
+//! finds them there and changes nothing.
 
+use ledger_example::BookName;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-/// Seeds the demo book of the service at `url`.
+/// One of the requests: its key, its path and its body.
+type Request = (&'static str, &'static str, Value);
+
+/// Seeds the demo of a book, whose accounts service is at `url`. Some books have none.
 ///
 /// # Errors
 ///
 /// [`DemoError`] when the service does not answer or refuses a part of it.
-pub async fn seed(url: &str) -> Result<(), DemoError> {
-    let client = Client::new();
-    for (key, path, body) in requests() {
+pub async fn seed(book: &BookName, url: &str) -> Result<(), DemoError> {
+    let requests = match book.as_str() {
+        "a" => first(),
+        "b" => second(),
+        _ => Vec::new(),
+    };
+    let client = Client::builder().no_proxy().build()?;
+    for (key, path, body) in requests {
         let response = client
             .post(format!("{url}{path}"))
             .header("Idempotency-Key", key)
@@ -35,8 +44,26 @@ pub async fn seed(url: &str) -> Result<(), DemoError> {
     Ok(())
 }
 
-fn requests() -> Vec<(&'static str, &'static str, Value)> {
-    let posting = |amount: &str, contra: &str, description: &str| json!({"amount": amount, "currency": "EUR", "contra": contra, "description": description});
+fn posting(amount: &str, contra: &str, description: &str) -> Value {
+    json!({"amount": amount, "currency": "EUR", "contra": contra, "description": description})
+}
+
+fn second() -> Vec<Request> {
+    vec![
+        (
+            "open-pension",
+            "/v1/accounts",
+            json!({"id": "pension", "currency": "EUR"}),
+        ),
+        (
+            "contribution",
+            "/v1/accounts/pension/credits",
+            posting("180.00", "bank:AB", "contribution"),
+        ),
+    ]
+}
+
+fn first() -> Vec<Request> {
     vec![
         (
             "open-checking",

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use ledger_example::BookName;
 use thiserror::Error;
 
 use crate::client::{ClientError, LedgerAddress, LedgerClient, PostedEntry};
@@ -11,9 +12,12 @@ use crate::progress::progress_bar;
 /// What to export.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ExportArgs {
-    /// The ledger
-    #[arg(long, default_value = LedgerAddress::DEFAULT)]
+    /// The balances service
+    #[arg(long, default_value = LedgerAddress::READS)]
     pub url: LedgerAddress,
+    /// The book, where several are read there
+    #[arg(long)]
+    pub book: Option<BookName>,
 }
 
 /// Writes the book, as it is known at the moment, for hledger to read.
@@ -24,7 +28,7 @@ pub struct ExportArgs {
 pub async fn run(args: ExportArgs, out: impl Write) -> Result<(), ExportError> {
     let ledger =
         LedgerClient::new(args.url, "export").map_err(|source| ExportError::Ledger { source })?;
-    export(&ledger, out).await
+    export(&ledger.with_book(args.book), out).await
 }
 
 async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportError> {
@@ -32,7 +36,7 @@ async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportErro
     let mut out = BufWriter::new(out);
     let mut page = ledger.entries_page(None, None).await.map_err(failed)?;
     // The rest is asked for as it was known when the first page was answered.
-    let known_at = page.known_at;
+    let known_at = page.known_at.ok_or(ExportError::SeveralBooks)?;
     let mut accounts = Vec::new();
     let mut cursor = None;
     loop {
@@ -93,6 +97,9 @@ pub enum ExportError {
         /// Why.
         source: ClientError,
     },
+    /// More than one book is read there.
+    #[error("several books are read there; name the one to export with --book")]
+    SeveralBooks,
     /// The journal cannot be written.
     #[error("the journal cannot be written")]
     Write(#[from] io::Error),

@@ -29,8 +29,8 @@ const ACTOR: &str = "import-journal";
 pub struct ImportJournalArgs {
     /// The journal, in the part of hledger's format that `ledger export` writes
     pub file: PathBuf,
-    /// The ledger
-    #[arg(long, default_value = LedgerAddress::DEFAULT)]
+    /// The accounts service of the book
+    #[arg(long, default_value = LedgerAddress::COMMANDS)]
     pub url: LedgerAddress,
 }
 

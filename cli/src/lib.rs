@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
-//! * [`accounts`]: the accounts service alone.
+//! * [`supervisor`]: runs the services as processes, and again what has died.
+//! * [`accounts`], [`balances`]: a service alone; what they have in common is in [`listen`] and [`figures`].
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`check`]: whether what must be so of a book is so after every command.
@@ -18,11 +19,13 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod balances;
 pub mod bank_file;
 pub mod check;
 pub mod client;
 pub mod demo;
 pub mod export;
+pub mod figures;
 pub mod import;
 pub mod import_journal;
 pub mod journal_file;
@@ -32,6 +35,7 @@ pub mod projections;
 pub mod reconcile;
 pub mod server;
 pub mod stop;
+pub mod supervisor;
 pub mod up;
 
 use std::error::Error;
@@ -51,10 +55,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start everything: PostgreSQL, the accounts service, a small demo book (the default).
+    /// Start everything: PostgreSQL, every service as a process of its own, small demo books (the default).
     Up(up::UpArgs),
-    /// Start the accounts service alone, on the server that DATABASE_URL names.
+    /// Start the accounts service of one book alone, on the server that DATABASE_URL names.
     Accounts(accounts::AccountsArgs),
+    /// Start the balances service alone, which is fed by the accounts services that it is told of.
+    Balances(balances::BalancesArgs),
     /// Post a bank's transactions from a CSV file through the HTTP API.
     Import(import::ImportArgs),
     /// List where a bank's printed balances and the ledger's differ.
@@ -107,6 +113,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
     match command {
         Command::Up(arguments) => up::run(arguments).await?,
         Command::Accounts(arguments) => accounts::run(arguments).await?,
+        Command::Balances(arguments) => balances::run(arguments).await?,
         Command::Import(arguments) => {
             let summary = import::run(arguments).await?;
             println!("{summary}");

@@ -1,32 +1,127 @@
-//! Where a service listens.
+//! Where a service listens, and until when.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd;
+use std::os::unix::process::parent_id;
+use std::time::Duration;
 
+use clap::Args;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-/// Where the accounts service listens unless told otherwise.
-pub const DEFAULT: &str = "127.0.0.1:7401";
+use crate::stop;
 
-/// A listener at `asked`; without it at [`DEFAULT`], or at a free port where that is taken.
+/// Where the services listen unless told otherwise: at these ports of this machine alone.
+pub const PORTS: Ports = Ports {
+    accounts_a: 7401,
+    accounts_b: 7402,
+    balances: 7403,
+};
+
+/// How often a supervised service looks whether its supervisor is still there.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The ports that services prefer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The accounts service of the first book.
+    pub accounts_a: u16,
+    /// That of the second.
+    pub accounts_b: u16,
+    /// The balances service.
+    pub balances: u16,
+}
+
+/// Where to listen.
+#[derive(Debug, Default, Clone, Args)]
+pub struct ListenArgs {
+    /// Where to listen; a port of 127.0.0.1, or a free one where that is taken, when left out.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The process that supervises this one: standard input is the socket to listen at, and the service ends
+    /// with that process.
+    #[arg(long, hide = true, value_name = "PID", conflicts_with = "listen")]
+    supervised_by: Option<u32>,
+}
+
+impl ListenArgs {
+    /// A listener where the arguments say; without them at `port`, or at a free one where that is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`].
+    pub fn bind(&self, port: u16) -> Result<TcpListener, ListenError> {
+        let listener = match (self.supervised_by, self.listen) {
+            (Some(_), _) => handed_down()?,
+            (None, Some(address)) => bound(&address.to_string())?,
+            (None, None) => preferred(port)?,
+        };
+        let failed = |source| ListenError {
+            address: "its socket".to_owned(),
+            source,
+        };
+        listener.set_nonblocking(true).map_err(failed)?;
+        TcpListener::from_std(listener).map_err(failed)
+    }
+
+    /// Completes when the service is to stop: it is told to, or its supervisor is gone.
+    pub async fn stopped(&self) {
+        tokio::select! {
+            // Without signals to wait for, it serves until it is killed.
+            result = stop::requested() => if result.is_err() { std::future::pending().await },
+            () = self.orphaned() => {}
+        }
+    }
+
+    async fn orphaned(&self) {
+        let Some(supervisor) = self.supervised_by else {
+            return std::future::pending().await;
+        };
+        while parent_id() == supervisor {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// A listener at a port of this machine, or at a free one where that is taken.
 ///
 /// # Errors
 ///
-/// [`ListenError`] when the address that was asked for cannot be had.
-pub async fn bind(asked: Option<SocketAddr>) -> Result<TcpListener, ListenError> {
-    let failed = |address: String| move |source| ListenError { address, source };
-    if let Some(address) = asked {
-        return TcpListener::bind(address)
-            .await
-            .map_err(failed(address.to_string()));
+/// [`ListenError`].
+pub fn preferred(port: u16) -> Result<StdListener, ListenError> {
+    match bound(&format!("127.0.0.1:{port}")) {
+        Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => free(),
+        result => result,
     }
-    match TcpListener::bind(DEFAULT).await {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => TcpListener::bind("127.0.0.1:0")
-            .await
-            .map_err(failed("a free port of 127.0.0.1".to_owned())),
-        result => result.map_err(failed(DEFAULT.to_owned())),
-    }
+}
+
+/// A listener at a free port of this machine.
+///
+/// # Errors
+///
+/// [`ListenError`].
+pub fn free() -> Result<StdListener, ListenError> {
+    bound("127.0.0.1:0")
+}
+
+fn bound(address: &str) -> Result<StdListener, ListenError> {
+    StdListener::bind(address).map_err(|source| ListenError {
+        address: address.to_owned(),
+        source,
+    })
+}
+
+/// The socket that standard input is.
+fn handed_down() -> Result<StdListener, ListenError> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    let listener = stdin.map(StdListener::from);
+    // Anything else has no address.
+    let listener = listener.and_then(|listener| listener.local_addr().map(|_| listener));
+    listener.map_err(|source| ListenError {
+        address: "standard input".to_owned(),
+        source,
+    })
 }
 
 /// An address that cannot be listened at.
@@ -34,5 +129,5 @@ pub async fn bind(asked: Option<SocketAddr>) -> Result<TcpListener, ListenError>
 #[error("cannot listen at {address}; choose another with --listen")]
 pub struct ListenError {
     address: String,
-    source: std::io::Error,
+    source: io::Error,
 }

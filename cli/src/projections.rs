@@ -6,14 +6,16 @@ use std::sync::Arc;
 use clap::Args;
 use folio_core::Actor;
 use folio_operator::{Desk, Finding, OperatorError, ProjectionsArgs};
-use folio_postgres::{OpenError, PostgresStore};
-use folio_projections::OpenProjectionError;
-use ledger_example::AccountsDatabases;
-use ledger_example::service::{open_balances, open_invariants};
+use folio_postgres::{Database, OpenError, PostgresStore};
+use folio_projections::{OpenProjectionError, StoreSource};
+use ledger_example::balances::open_balances;
+use ledger_example::service::{open_due_holds, open_invariants};
+use ledger_example::{AccountsDatabases, BookName};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::accounts::BOOK;
+use crate::balances;
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -27,9 +29,12 @@ const MODEL_CONNECTIONS: usize = 8;
 pub struct ProjectionsCommandArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// The book whose projections it is about.
+    /// The book whose projections it is about: those of its accounts service, and that of its balances.
     #[arg(long, default_value = BOOK, value_name = "NAME", global = true)]
-    book: String,
+    book: BookName,
+    /// The database of the balances service.
+    #[arg(long, default_value = balances::DATABASE, value_name = "NAME", global = true)]
+    balances_database: String,
     #[command(flatten)]
     projections: ProjectionsArgs,
 }
@@ -42,10 +47,10 @@ pub struct ProjectionsCommandArgs {
 ///
 /// [`ProjectionsCommandError`].
 pub async fn run(arguments: ProjectionsCommandArgs) -> Result<Finding, ProjectionsCommandError> {
-    let connections = STORE_CONNECTIONS * 2 + MODEL_CONNECTIONS * 2;
+    let connections = STORE_CONNECTIONS * 2 + MODEL_CONNECTIONS * 3;
     let server = Server::join(&arguments.server, connections).await?;
     let (stop, stopped) = watch::channel(false);
-    let work = operate(&server, &arguments.book, arguments.projections, stopped);
+    let work = operate(&server, arguments, stopped);
     let result = tokio::select! {
         result = work => result,
         result = stopped_twice(stop) => result,
@@ -56,21 +61,29 @@ pub async fn run(arguments: ProjectionsCommandArgs) -> Result<Finding, Projectio
 
 async fn operate(
     server: &Server,
-    book: &str,
-    arguments: ProjectionsArgs,
+    arguments: ProjectionsCommandArgs,
     stop: watch::Receiver<bool>,
 ) -> Result<Finding, ProjectionsCommandError> {
+    let book = &arguments.book;
     let databases = AccountsDatabases::existing(&server.config, book);
     let store = Arc::new(PostgresStore::open(&databases.events, STORE_CONNECTIONS).await?);
-    let balances = open_balances(&store, &databases.models, MODEL_CONNECTIONS).await?;
+    let models = Database::new(server.config.clone(), arguments.balances_database);
+    // An operator has both databases at hand, so the store itself is read in place of its feed.
+    let source = StoreSource::new(Arc::clone(&store));
+    let balances = open_balances(book, source, &models, MODEL_CONNECTIONS).await?;
     let invariants = open_invariants(&store, &databases.models, MODEL_CONNECTIONS).await?;
+    let due_holds = open_due_holds(&store, &databases.models, MODEL_CONNECTIONS).await?;
     let mut desk = Desk {
-        projections: &[balances, invariants],
+        projections: &[balances, invariants, due_holds],
         by: user(),
         stop,
         out: &mut std::io::stdout(),
     };
-    Ok(Box::pin(folio_operator::projections::run(arguments, &mut desk)).await?)
+    Ok(Box::pin(folio_operator::projections::run(
+        arguments.projections,
+        &mut desk,
+    ))
+    .await?)
 }
 
 /// Passes on that the user wants to stop, and ends when they say so again.

@@ -6,6 +6,7 @@ use clap::Args;
 use folio_postgres::cluster::{ClusterError, ClusterOptions, LocalCluster};
 use thiserror::Error;
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 /// Connections beyond the services' pools: provisioning, migrations, an audit, a look by hand.
 const SPARE_CONNECTIONS: u32 = 24;
@@ -118,7 +119,12 @@ impl ServerArgs {
             .transpose()
     }
 
-    fn data_folder(&self) -> Result<PathBuf, ServerError> {
+    /// Where the private cluster and the logs of services are.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::NoHome`].
+    pub fn data_folder(&self) -> Result<PathBuf, ServerError> {
         if let Some(folder) = &self.data_dir {
             return Ok(folder.clone());
         }
@@ -130,6 +136,38 @@ impl ServerArgs {
             .map(|folder| folder.join("folio"))
             .ok_or(ServerError::NoHome)
     }
+}
+
+/// What a service is told in DATABASE_URL to connect as this configuration says.
+#[must_use]
+pub fn connection_string(config: &Config) -> String {
+    let quoted = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    });
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    let ports = config.get_ports().iter().map(ToString::to_string);
+    let ports = ports.collect::<Vec<_>>().join(",");
+    let password = config.get_password().map(String::from_utf8_lossy);
+    let parts = [
+        (
+            "host",
+            Some(hosts.as_str()).filter(|hosts| !hosts.is_empty()),
+        ),
+        (
+            "port",
+            Some(ports.as_str()).filter(|ports| !ports.is_empty()),
+        ),
+        ("user", config.get_user()),
+        ("password", password.as_deref()),
+        ("dbname", config.get_dbname()),
+        ("options", config.get_options()),
+    ];
+    let parts = parts
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", quoted(value?))));
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// Why there is no PostgreSQL to work with.
@@ -150,4 +188,23 @@ pub enum ServerError {
     /// There is no home folder to keep data in.
     #[error("there is no home folder to keep data in; name one with --data-dir")]
     NoHome,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_connects_as_its_supervisor_means() {
+        for text in [
+            "host=/tmp/it's/run port=5433 user=folio_a_service password=x' dbname=folio_a",
+            "host=one,two port=1,2 user='a b' password='\\\\ \\' =' options='-c x=1'",
+            "postgres://user@localhost/postgres",
+        ] {
+            let text = text.replace("it's", "it\\'s").replace("x' ", "x\\' ");
+            let config: Config = text.parse().unwrap();
+            let back: Config = connection_string(&config).parse().unwrap();
+            assert_eq!(back, config, "{text}");
+        }
+    }
 }

@@ -1,30 +1,43 @@
-//! `ledger up`: everything at once, with nothing to configure.
+//! `ledger up`: every service as a process of its own, with nothing to configure.
 
-use std::net::SocketAddr;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use folio_core::ReadError;
-use ledger_example::Connections;
+use ledger_example::balances::{BalancesConnections, provision_balances};
+use ledger_example::service::PrepareError;
+use ledger_example::{AccountsDatabases, BookName, Connections};
 use thiserror::Error;
+use tokio_postgres::Config;
 
-use crate::accounts::{Accounts, AccountsError, BOOK};
+use crate::balances::DATABASE;
+use crate::client::Probe;
 use crate::demo::{self, DemoError};
-use crate::server::{Server, ServerArgs, ServerError};
+use crate::listen::{self, ListenError, PORTS};
+use crate::server::{Server, ServerArgs, ServerError, connection_string};
 use crate::stop;
+use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
 
-/// Longest wait for the read model before the greeting.
+/// The books that there are from the start.
+const BOOKS: [&str; 2] = ["a", "b"];
+/// The book of the versions that had one. Where it is there, it is served on.
+const FIRST_BOOK: &str = "accounts";
+/// Longest wait for the services, and for the read models before the greeting.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines of a log that are shown when its service does not start.
+const LOG_LINES: usize = 12;
 
 /// Arguments of `ledger up`.
 #[derive(Debug, Default, Args)]
 pub struct UpArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Where to listen; 127.0.0.1:7401, or a free port where that is taken, when left out.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Start without the demo book.
+    /// Listen at free ports of 127.0.0.1, not at 7401 and those after it.
+    #[arg(long)]
+    free_ports: bool,
+    /// Start without the demo books.
     #[arg(long)]
     empty: bool,
 }
@@ -37,66 +50,175 @@ pub struct UpArgs {
 pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     let started = Instant::now();
     println!("Starting PostgreSQL …");
+    let books = BOOKS.len().saturating_add(1);
+    let connections = Connections::default().total().saturating_mul(books);
+    let connections = connections.saturating_add(BalancesConnections::default().total(books));
     let server = tokio::select! {
-        server = Server::start(&arguments.server, Connections::default().total()) => server?,
+        server = Server::start(&arguments.server, connections) => server?,
         // The cluster, if it has come up by now, is found again at the next start.
-        result = stop::requested() => return result.map_err(|e| AccountsError::Signal(e).into()),
+        result = stop::requested() => return result.map_err(UpError::Signal),
     };
-    let result = start_and_serve(&server, &arguments, started).await;
-    println!("\nStopping …");
+    let result = serve(&server, &arguments, started).await;
     server.stop().await?;
     println!("Stopped. The data is kept.");
     result
 }
 
-async fn start_and_serve(
+async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<(), UpError> {
+    let logs = arguments.server.data_folder()?.join("logs");
+    let mut supervisor = Supervisor::new(&logs)?;
+    let result = tokio::select! {
+        result = start(server, arguments, &mut supervisor, started) => match result {
+            // The services end this, or whoever stops them.
+            Ok(()) => stop::requested().await.map_err(UpError::Signal),
+            Err(error) => Err(error),
+        },
+        result = stop::requested() => result.map_err(UpError::Signal),
+    };
+    println!("\nStopping …");
+    supervisor.stop().await;
+    result
+}
+
+/// Starts the services, waits until all are there, fills the demo books and says where everything is.
+async fn start(
     server: &Server,
     arguments: &UpArgs,
-    started: Instant,
+    supervisor: &mut Supervisor,
+    began: Instant,
 ) -> Result<(), UpError> {
-    // Told to stop while it starts, it stops at once. From then on only `serve` listens for that:
-    // whoever else did would end it in the middle of its requests.
-    let accounts = tokio::select! {
-        accounts = Accounts::start(&server.config, BOOK, arguments.listen) => accounts?,
-        result = stop::requested() => return result.map_err(|e| AccountsError::Signal(e).into()),
+    let mut accounts = Vec::new();
+    for (book, listener) in listeners(&server.config, arguments).await? {
+        let login = AccountsDatabases::provision(&server.config, &book).await?;
+        let service = Service {
+            name: format!("accounts-{book}"),
+            arguments: ["accounts", "--book", book.as_str()]
+                .map(str::to_owned)
+                .into(),
+            environment: vec![("DATABASE_URL", connection_string(&login))],
+            listener,
+        };
+        accounts.push((book, supervisor.start(service)?));
+    }
+    let login = provision_balances(&server.config, DATABASE).await?;
+    let mut balances_arguments = vec!["balances".to_owned()];
+    for (book, service) in &accounts {
+        balances_arguments.extend(["--feed".to_owned(), format!("{book}={}", service.url())]);
+    }
+    let service = Service {
+        name: "balances".to_owned(),
+        arguments: balances_arguments,
+        environment: vec![("DATABASE_URL", connection_string(&login))],
+        listener: listener(arguments, PORTS.balances)?,
     };
-    let url = accounts.url();
-    let description = server.description();
-    let is_demo = !arguments.empty;
-    let ledger = accounts.ledger();
-    let greet = async {
-        if is_demo {
-            demo::seed(&url).await?;
+    let balances = supervisor.start(service)?;
+
+    let probe = Probe::new()?;
+    for service in accounts
+        .iter()
+        .map(|(_, service)| service)
+        .chain([&balances])
+    {
+        ready(&probe, service).await?;
+    }
+    if !arguments.empty {
+        for (book, service) in &accounts {
+            demo::seed(book, &service.url()).await?;
         }
-        // Whoever pastes the lines below shall see all that has happened.
-        if !ledger.caught_up(PATIENCE).await? {
-            println!("The read model is still catching up; see {url}/readyz");
-        }
-        println!("{}", greeting(&url, &description, started));
-        // The service ends this, not the greeting.
-        std::future::pending::<Result<(), UpError>>().await
-    };
-    tokio::select! {
-        result = greet => result,
-        result = accounts.serve() => Ok(result?),
+    }
+    // Whoever pastes the lines below shall see all that has happened.
+    let urls: Vec<String> = accounts.iter().map(|(_, service)| service.url()).collect();
+    let url = balances.url();
+    if !probe.caught_up(&urls, &url, PATIENCE).await? {
+        println!("The read models are still catching up; see {url}/readyz");
+    }
+    println!("{}", greeting(server, &accounts, &balances, began));
+    Ok(())
+}
+
+/// The books that are served, each with where it is.
+async fn listeners(
+    server: &Config,
+    arguments: &UpArgs,
+) -> Result<Vec<(BookName, TcpListener)>, UpError> {
+    let mut found = Vec::new();
+    for (name, port) in BOOKS.into_iter().zip([PORTS.accounts_a, PORTS.accounts_b]) {
+        let book = name.parse().map_err(UpError::Book)?;
+        found.push((book, listener(arguments, port)?));
+    }
+    let first: BookName = FIRST_BOOK.parse().map_err(UpError::Book)?;
+    if AccountsDatabases::exist(server, &first)
+        .await
+        .map_err(PrepareError::from)?
+    {
+        found.push((first, listen::free()?));
+    }
+    Ok(found)
+}
+
+fn listener(arguments: &UpArgs, port: u16) -> Result<TcpListener, ListenError> {
+    if arguments.free_ports {
+        listen::free()
+    } else {
+        listen::preferred(port)
     }
 }
 
-fn greeting(url: &str, description: &str, started: Instant) -> String {
-    let seconds = started.elapsed().as_secs_f64();
-    format!(
-        "\
-PostgreSQL  {description}
-accounts    {url}
-            {url}/openapi.json, /livez, /readyz, /metrics
+/// Waits until a service says that it is ready. One that ends instead has a reason, which is in its log.
+async fn ready(probe: &Probe, service: &Started) -> Result<(), UpError> {
+    let url = service.url();
+    let is_ready = probe.ready(&url);
+    let failed = || UpError::NotReady {
+        name: service.name.clone(),
+        log: service.log.clone(),
+        said: last_lines(&service.log),
+    };
+    tokio::select! {
+        result = tokio::time::timeout(PATIENCE, is_ready) => result.map_err(|_| failed()),
+        () = service.ended() => Err(failed()),
+    }
+}
 
+fn last_lines(log: &PathBuf) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LOG_LINES);
+    lines.get(from..).unwrap_or_default().join("\n")
+}
+
+fn greeting(
+    server: &Server,
+    accounts: &[(BookName, Started)],
+    balances: &Started,
+    began: Instant,
+) -> String {
+    let mut lines = vec![format!("PostgreSQL  {}", server.description())];
+    for service in accounts
+        .iter()
+        .map(|(_, service)| service)
+        .chain([balances])
+    {
+        lines.push(format!("{:<11} {}", service.name, service.url()));
+    }
+    lines.push("            each with /openapi.json, /livez, /readyz, /metrics".to_owned());
+    if let Some(folder) = balances.log.parent() {
+        lines.push(format!("logs        {}", folder.display()));
+    }
+    let (commands, reads) = match accounts.first() {
+        Some((_, first)) => (first.url(), balances.url()),
+        None => (balances.url(), balances.url()),
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    lines.push(format!(
+        "
 Try:
-  curl {url}/v1/accounts/checking/balance
-  curl -X POST {url}/v1/accounts/checking/credits -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' -d '{{\"amount\":\"25.00\",\"currency\":\"EUR\",\"contra\":\"cash\"}}'
-  curl {url}/v1/accounts/checking/events
+  curl {reads}/v1/accounts/checking/balance
+  curl -X POST {commands}/v1/accounts/checking/credits -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' -d '{{\"amount\":\"25.00\",\"currency\":\"EUR\",\"contra\":\"cash\"}}'
+  curl {commands}/v1/accounts/checking/events
 
 Ready after {seconds:.1} s. Ctrl-C stops."
-    )
+    ));
+    format!("\n{}", lines.join("\n"))
 }
 
 /// Why not everything runs.
@@ -106,13 +228,35 @@ pub enum UpError {
     /// There is no PostgreSQL, or it did not stop.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// The accounts service does not run.
+    /// The databases cannot be made.
     #[error(transparent)]
-    Accounts(#[from] AccountsError),
-    /// The event store cannot be read.
+    Prepare(#[from] PrepareError),
+    /// There is no port to listen at.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The demo book cannot be seeded.
+    Listen(#[from] ListenError),
+    /// A service cannot be run.
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
+    /// A service does not come up.
+    #[error("{name} does not start; it says in {}:\n{said}", log.display())]
+    NotReady {
+        /// The service.
+        name: String,
+        /// Its log.
+        log: PathBuf,
+        /// What is at the log's end.
+        said: String,
+    },
+    /// A name of ours is none.
+    #[error(transparent)]
+    Book(ledger_example::balances::InvalidBookName),
+    /// No request can be made.
+    #[error("the services cannot be asked")]
+    Client(#[from] reqwest::Error),
+    /// A demo book cannot be seeded.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// Signals cannot be waited for.
+    #[error("the process cannot listen for signals")]
+    Signal(#[source] std::io::Error),
 }

@@ -1,17 +1,19 @@
-//! A ledger on Folio, as a library: the accounts of one book, their read model, and the service
-//! that serves both over HTTP.
+//! A ledger on Folio, as a library: the accounts of a book and the service that carries out commands on
+//! them, and the service that answers for the balances of all books.
 //!
 //! # Layout
 //!
 //! * [`account`], [`journal`], [`hold`]: the aggregates, with their events, commands and refusals.
 //! * [`read_model`]: balances and statements, projected from the events.
-//! * [`service`]: a book's databases, and what runs on them.
+//! * [`service`]: the accounts service: a book's databases, and what runs on them.
+//! * [`balances`]: the balances service: the read models of all books, fed over HTTP.
 //! * [`http`]: the API; the only place that knows status codes.
 //! * [`monitor`]: names the first event after which something is not as it must be.
 //! * [`audit`](mod@audit): replays everything and compares it with the read model.
 
 pub mod account;
 pub mod audit;
+pub mod balances;
 pub mod clock;
 mod expirer;
 pub mod hold;
@@ -30,4 +32,5 @@ pub mod service;
 mod testing;
 
 pub use audit::{AuditError, AuditReport, Difference, audit};
+pub use balances::{BalancesService, BookName};
 pub use service::{AccountsDatabases, AccountsService, Connections, Ledger};

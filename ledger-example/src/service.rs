@@ -1,17 +1,15 @@
-//! The accounts service: one book, with its event store, its read model and what serves them.
+//! The accounts service: one book, with its event store, and what carries commands out on it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use folio_core::{EventStore, ReadError};
+use folio_core::EventStore;
 use folio_postgres::{
-    Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role, migrate,
-    provision,
+    Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role,
+    database_exists, migrate, provision, provision_login,
 };
 use folio_projections::feed::ServedFeed;
 use folio_projections::{
-    Detector, DetectorSettings, OpenProjectionError, Poison, Progress, Projection, Settings,
-    StoreSource,
+    Detector, DetectorSettings, OpenProjectionError, Projection, Settings, StoreSource,
 };
 use folio_runtime::Executor;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -20,53 +18,85 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::Config;
 
+use crate::balances::BookName;
 use crate::clock::StoreClock;
-use crate::expirer::Expirer;
+use crate::expirer::{DueHoldsProjector, Expirer};
 use crate::monitor::{InvariantsProjector, InvariantsQueries, Sentry};
-use crate::read_model::{self, BalancesProjector, BalancesQueries};
+use crate::read_model;
 
-/// The two databases of a book. They are two so that the read model can move to another service:
-/// nothing reads across.
+/// The two databases of a book. They are two because nothing reads across: what is projected can be thrown
+/// away, and what it is projected from cannot.
 #[derive(Debug, Clone)]
 pub struct AccountsDatabases {
     /// Holds the event store.
     pub events: Database,
-    /// Holds the read model.
+    /// Holds what the service itself projects: what it watches over, and which holds are open.
     pub models: Database,
 }
 
 impl AccountsDatabases {
-    /// The databases of the book `name`, which were made before.
+    /// The databases of a book, which were made before.
     #[must_use]
-    pub fn existing(server: &Config, name: &str) -> Self {
+    pub fn existing(server: &Config, book: &BookName) -> Self {
         Self {
-            events: Database::new(server.clone(), events_name(name)),
-            models: Database::new(server.clone(), models_name(name)),
+            events: Database::new(server.clone(), events_name(book)),
+            models: Database::new(server.clone(), models_name(book)),
         }
     }
 
-    /// Makes the databases and roles of the book `name` on a server, and migrates them. What is
-    /// there already is kept.
+    /// Makes the databases and roles of a book on a server, and migrates them. What is there already is
+    /// kept, and whoever may act in the roles can do it again.
     ///
     /// # Errors
     ///
     /// [`PrepareError`].
-    pub async fn prepare(server: &Config, name: &str) -> Result<Self, PrepareError> {
-        let events = provision(server, &events_name(name), &[Role::Appender, Role::Reader]).await?;
-        let models =
-            provision(server, &models_name(name), &[Role::Projector, Role::Reader]).await?;
+    pub async fn prepare(server: &Config, book: &BookName) -> Result<Self, PrepareError> {
+        let events = provision(server, &events_name(book), EVENTS_ROLES).await?;
+        let models = provision(server, &models_name(book), MODELS_ROLES).await?;
         migrate(&events, folio_postgres::migrate::store_migrations()).await?;
         migrate(&models, folio_projections::migrations()).await?;
         migrate(&models, read_model::migrations()).await?;
         Ok(Self { events, models })
     }
+
+    /// Whether a book's databases were made on a server.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be asked.
+    pub async fn exist(server: &Config, book: &BookName) -> Result<bool, ProvisionError> {
+        database_exists(server, &events_name(book)).await
+    }
+
+    /// Makes the databases and roles of a book on a server, and the login of its service, which can connect to
+    /// no others. Answers how the service connects.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`].
+    pub async fn provision(server: &Config, book: &BookName) -> Result<Config, PrepareError> {
+        let events = provision(server, &events_name(book), EVENTS_ROLES).await?;
+        let models = provision(server, &models_name(book), MODELS_ROLES).await?;
+        let may_act = [
+            (&events, [&[Role::Owner], EVENTS_ROLES].concat()),
+            (&models, [&[Role::Owner], MODELS_ROLES].concat()),
+        ];
+        let may_act = may_act
+            .each_ref()
+            .map(|(database, roles)| (*database, roles.as_slice()));
+        let login = format!("{}_service", events_name(book));
+        Ok(provision_login(server, &login, &may_act).await?)
+    }
 }
 
-fn events_name(book: &str) -> String {
+const EVENTS_ROLES: &[Role] = &[Role::Appender, Role::Reader];
+const MODELS_ROLES: &[Role] = &[Role::Projector, Role::Reader];
+
+fn events_name(book: &BookName) -> String {
     format!("folio_{book}")
 }
 
-fn models_name(book: &str) -> String {
+fn models_name(book: &BookName) -> String {
     format!("folio_{book}_models")
 }
 
@@ -75,8 +105,6 @@ fn models_name(book: &str) -> String {
 pub struct Connections {
     /// For appends, and again as many for reads of the event store.
     pub store: usize,
-    /// For queries of the read model.
-    pub queries: usize,
 }
 
 impl Connections {
@@ -85,8 +113,7 @@ impl Connections {
     pub const fn total(self) -> usize {
         self.store
             .saturating_mul(2)
-            .saturating_add(self.queries)
-            .saturating_add(PROJECTION_CONNECTIONS)
+            .saturating_add(DUE_HOLDS_CONNECTIONS)
             .saturating_add(INVARIANTS_CONNECTIONS)
             .saturating_add(DETECTORS_CONNECTIONS)
             .saturating_add(EXPIRER_CONNECTIONS)
@@ -95,17 +122,15 @@ impl Connections {
 }
 
 impl Default for Connections {
-    /// 8 and 8: more appenders only queue for the same lock, and more readers for the same cores.
+    /// 8: more appenders only queue for the same lock, and more readers for the same cores.
     fn default() -> Self {
-        Self {
-            store: 8,
-            queries: 8,
-        }
+        Self { store: 8 }
     }
 }
 
-const PROJECTION_CONNECTIONS: usize = 4;
 /// Its runner's, and one to look after it.
+const DUE_HOLDS_CONNECTIONS: usize = 2;
+/// The same.
 const INVARIANTS_CONNECTIONS: usize = 2;
 const DETECTORS_CONNECTIONS: usize = 2;
 const EXPIRER_CONNECTIONS: usize = 1;
@@ -125,40 +150,20 @@ pub struct AccountsService {
 pub struct Ledger {
     pub(crate) executor: Executor<Arc<PostgresStore>>,
     pub(crate) clock: Arc<StoreClock>,
-    pub(crate) queries: BalancesQueries,
-    pub(crate) projection: Projection,
-    pub(crate) detector: Detector,
     pub(crate) invariants: InvariantsQueries,
-    pub(crate) invariants_detector: Detector,
+    pub(crate) detectors: Vec<Detector>,
     pub(crate) feed: ServedFeed,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
 impl Ledger {
-    /// Waits until the read model has every event that the store has by now, for at most
-    /// `patience`. Answers whether it has.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] when the store cannot be asked for its last position.
-    pub async fn caught_up(&self, patience: Duration) -> Result<bool, ReadError> {
-        let head = self.store().head().await?;
-        Ok(self.progress().wait_for(head, patience).await.is_ok())
-    }
-
-    /// How far the projection of balances has come.
-    #[must_use]
-    pub fn progress(&self) -> &Progress {
-        self.projection.progress()
-    }
-
     pub(crate) fn store(&self) -> &Arc<PostgresStore> {
         self.executor.store()
     }
 }
 
 impl AccountsService {
-    /// Opens the store and starts the projections: of balances, and of invariants.
+    /// Opens the store and starts the projections: of holds and when they are due, and of invariants.
     ///
     /// `metrics` is what `/metrics` answers from, when there is a recorder.
     ///
@@ -173,47 +178,39 @@ impl AccountsService {
         let store = Arc::new(PostgresStore::open(&databases.events, connections.store).await?);
         tracing::info!(store_id = %store.store_id(), database = databases.events.name(), "event store opened");
         let models = &databases.models;
-        let projection = open_balances(&store, models, PROJECTION_CONNECTIONS).await?;
+        let due_holds = open_due_holds(&store, models, DUE_HOLDS_CONNECTIONS).await?;
         let watching = open_invariants(&store, models, INVARIANTS_CONNECTIONS).await?;
         let detector = |projection: &Projection| {
             let source = Arc::clone(projection.source());
             let settings = DetectorSettings::default();
             Detector::start(projection.name().name, source, models, settings)
         };
-        let (detector, invariants_detector) = (detector(&projection)?, detector(&watching)?);
+        let detectors = vec![detector(&watching)?, detector(&due_holds)?];
         let invariants = InvariantsQueries::new(watching.reader(SENTRY_CONNECTIONS)?);
         let (stop, stopped) = watch::channel(false);
         let executor = Executor::new(Arc::clone(&store));
         let clock = Arc::new(StoreClock::new(Arc::clone(&store)));
-        let expirer = Expirer {
-            executor: executor.clone(),
-            queries: BalancesQueries::new(projection.reader(EXPIRER_CONNECTIONS)?),
-            clock: Arc::clone(&clock),
-        };
+        let due = due_holds.reader(EXPIRER_CONNECTIONS)?;
+        let expirer = Expirer::new(executor.clone(), due, Arc::clone(&clock));
         let sentry = Sentry {
             store,
             queries: invariants.clone(),
         };
-        let running = tokio::spawn({
-            let projection = projection.clone();
-            async move {
-                tokio::join!(
-                    projection.run(stopped.clone()),
-                    watching.run(stopped.clone()),
-                    expirer.run(stopped.clone()),
-                    sentry.run(stopped),
-                );
-            }
+        let feed = ServedFeed::new(Arc::clone(watching.source()));
+        let running = tokio::spawn(async move {
+            tokio::join!(
+                due_holds.run(stopped.clone()),
+                watching.run(stopped.clone()),
+                expirer.run(stopped.clone()),
+                sentry.run(stopped),
+            );
         });
         let ledger = Ledger {
             executor,
             clock,
-            feed: ServedFeed::new(Arc::clone(projection.source())),
-            queries: BalancesQueries::new(projection.reader(connections.queries)?),
-            projection,
-            detector,
             invariants,
-            invariants_detector,
+            detectors,
+            feed,
             metrics,
         };
         Ok(Self {
@@ -229,12 +226,6 @@ impl AccountsService {
         Arc::clone(&self.ledger)
     }
 
-    /// How far the projection of balances has come.
-    #[must_use]
-    pub fn progress(&self) -> &Progress {
-        self.ledger.progress()
-    }
-
     /// Stops the projections. What they have not projected they will, when they are started again.
     pub async fn stop(self) {
         self.stop.send_replace(true);
@@ -244,23 +235,19 @@ impl AccountsService {
     }
 }
 
-/// The projection of a book's balances, to be run or operated on.
+/// The projection of a book's holds and when they are due, to be run or operated on.
 ///
 /// # Errors
 ///
 /// [`OpenProjectionError`].
-pub async fn open_balances(
+pub async fn open_due_holds(
     store: &Arc<PostgresStore>,
     models: &Database,
     connections: usize,
 ) -> Result<Projection, OpenProjectionError> {
-    // Whoever asks for a parked account is told so; all others are answered.
-    let settings = Settings {
-        poison: Poison::Park,
-        ..Settings::default()
-    };
     let source = StoreSource::new(Arc::clone(store));
-    Projection::open_with(BalancesProjector, source, models, settings, connections).await
+    let settings = Settings::default();
+    Projection::open_with(DueHoldsProjector, source, models, settings, connections).await
 }
 
 /// The projection that watches over a book's invariants, to be run or operated on.

@@ -1,6 +1,8 @@
 //! What projections, their builds and the parts of a build are called.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use folio_core::filter::Member;
 
@@ -18,6 +20,24 @@ impl ProjectionName {
     #[must_use]
     pub const fn new(name: &'static str, revision: i32) -> Self {
         Self { name, revision }
+    }
+
+    /// As [`new`](Self::new), with a name that is made up at run time, such as one for each source. Each
+    /// name is kept for as long as the process lives, once.
+    #[must_use]
+    pub fn named(name: &str, revision: i32) -> Self {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        // Nothing panics under this lock.
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = match names.get(name) {
+            Some(name) => name,
+            None => {
+                let name: &'static str = Box::leak(name.into());
+                names.insert(name);
+                name
+            }
+        };
+        Self::new(name, revision)
     }
 
     /// The name becomes the name of a schema, which statements hold as it is.

@@ -80,7 +80,7 @@ pub use checks::UnfitServer;
 pub use database::{Database, PoolError, Role};
 pub use migrate::{MigrateError, migrate};
 pub use pool::{Connection, Connections, Object, Pool};
-pub use provision::{ProvisionError, provision};
+pub use provision::{ProvisionError, database_exists, provision, provision_login};
 pub use replay::Replay;
 pub use store::{OpenError, PostgresStore};
 pub use subscription::{Subscription, SubscriptionError, SubscriptionSettings};

@@ -3,6 +3,7 @@
 use thiserror::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
+use uuid::Uuid;
 
 use crate::database::{Database, Role, connect};
 
@@ -44,12 +45,7 @@ pub async fn provision(
     for role in [Role::Owner].iter().chain(roles) {
         make_role(&client, &role.name(name)).await.map_err(failed)?;
     }
-    let exists = client
-        .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name])
-        .await
-        .map_err(failed)?
-        .is_some();
-    if !exists {
+    if !exists(&client, name).await.map_err(failed)? {
         run(
             &client,
             &format!("CREATE DATABASE {} OWNER {}", quoted(name), quoted(&owner)),
@@ -75,6 +71,74 @@ pub async fn provision(
     }
     // The lock ends with the session.
     Ok(Database::new(server.clone(), name))
+}
+
+/// Whether a server has a database of this name.
+///
+/// # Errors
+///
+/// [`ProvisionError`].
+pub async fn database_exists(server: &Config, name: &str) -> Result<bool, ProvisionError> {
+    let client = connect(server)
+        .await
+        .map_err(|source| ProvisionError::Unreachable { source })?;
+    let failed = |source| ProvisionError::from_server(name, source);
+    exists(&client, name).await.map_err(failed)
+}
+
+async fn exists(client: &Client, name: &str) -> Result<bool, tokio_postgres::Error> {
+    let found = client
+        .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name])
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Makes the login of a service, which may act in these roles of these databases and connect to no others,
+/// and answers how it connects. Its password is another one each time.
+///
+/// Sessions that are open stay. Only whoever is given the answer opens new ones.
+///
+/// # Errors
+///
+/// [`ProvisionError`].
+///
+/// # Cancel safety
+///
+/// As [`provision`].
+pub async fn provision_login(
+    server: &Config,
+    login: &str,
+    may_act: &[(&Database, &[Role])],
+) -> Result<Config, ProvisionError> {
+    check_name(login)?;
+    let client = connect(server)
+        .await
+        .map_err(|source| ProvisionError::Unreachable { source })?;
+    let failed = |source| ProvisionError::from_server(login, source);
+    client
+        .execute("SELECT pg_advisory_lock($1)", &[&PROVISIONING_LOCK])
+        .await
+        .map_err(failed)?;
+    make_role(&client, login).await.map_err(failed)?;
+    // 244 random bits, of letters and digits: nothing in them to be quoted.
+    let password = [Uuid::new_v4(), Uuid::new_v4()].map(|half| half.simple().to_string());
+    let password = password.concat();
+    let logs_in = format!("ALTER ROLE {} LOGIN PASSWORD '{password}'", quoted(login));
+    run(&client, &logs_in).await.map_err(failed)?;
+    for (database, roles) in may_act {
+        for role in *roles {
+            let role = role.name(database.name());
+            let grant = format!("GRANT {} TO {}", quoted(&role), quoted(login));
+            run(&client, &grant).await.map_err(failed)?;
+        }
+    }
+    let mut config = server.clone();
+    config.user(login).password(password);
+    if let Some((database, _)) = may_act.first() {
+        // Not one that everybody may connect to.
+        config.dbname(database.name());
+    }
+    Ok(config)
 }
 
 async fn make_role(client: &Client, role: &str) -> Result<(), tokio_postgres::Error> {
@@ -130,7 +194,7 @@ pub enum ProvisionError {
     },
     /// The user may not make databases or roles.
     #[error(
-        "the user of DATABASE_URL may not make database {database} and its roles; \
+        "the user of DATABASE_URL may not make {database} and its roles; \
          run ALTER ROLE … CREATEDB CREATEROLE for it, or make them beforehand"
     )]
     NotAllowed {
@@ -146,9 +210,9 @@ pub enum ProvisionError {
         name: String,
     },
     /// Something else went wrong.
-    #[error("database {database} could not be made")]
+    #[error("{database} could not be made")]
     Failed {
-        /// The database.
+        /// The database or login.
         database: String,
         /// What the server said.
         source: tokio_postgres::Error,

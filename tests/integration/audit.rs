@@ -1,11 +1,9 @@
 //! The audit finds what somebody with all rights has changed behind the ledger's back.
 
-use folio_postgres::{Database, PostgresStore, Role};
-use folio_projections::Reader;
+use folio_postgres::{Database, PostgresStore};
 use folio_tests::api::Api;
-use folio_tests::postgres;
-use ledger_example::read_model::{BalancesProjector, BalancesQueries};
-use ledger_example::{AccountsDatabases, AuditError, AuditReport};
+use folio_tests::postgres::{self, BookDatabases};
+use ledger_example::{AuditError, AuditReport};
 
 #[tokio::test]
 async fn a_changed_balance_is_found_and_named() {
@@ -43,7 +41,7 @@ async fn a_changed_balance_is_found_and_named() {
         ),
     ];
     for (change, what) in cases {
-        let report = audit_after(&databases.models, &databases, change)
+        let report = audit_after(&databases.balances, &databases, change)
             .await
             .unwrap();
         let found: Vec<_> = report
@@ -63,7 +61,7 @@ async fn a_changed_balance_is_found_and_named() {
 async fn a_changed_event_is_found_or_stops_the_audit() {
     let databases = book().await;
     let report = audit_after(
-        &databases.events,
+        &databases.accounts.events,
         &databases,
         "UPDATE store.events SET payload = replace(convert_from(payload, 'UTF8'), '50.00', '50.01')::bytea \
          WHERE stream_id = '2' AND version = 2",
@@ -78,17 +76,17 @@ async fn a_changed_event_is_found_or_stops_the_audit() {
     assert!(found.contains(&("2", "balance")), "{found:?}");
 
     let removed = "DELETE FROM store.events WHERE position = 3";
-    let error = audit_after(&databases.events, &databases, removed)
+    let error = audit_after(&databases.accounts.events, &databases, removed)
         .await
         .unwrap_err();
     assert!(matches!(error, AuditError::Read(_)), "{error:?}");
     let unknown = "UPDATE store.events SET event_type = 'AccountExploded' WHERE position = 3";
-    let error = audit_after(&databases.events, &databases, unknown)
+    let error = audit_after(&databases.accounts.events, &databases, unknown)
         .await
         .unwrap_err();
     assert!(matches!(error, AuditError::Decode(_)), "{error:?}");
     let tail = "DELETE FROM store.events WHERE position = (SELECT max(position) FROM store.events)";
-    let error = audit_after(&databases.events, &databases, tail)
+    let error = audit_after(&databases.accounts.events, &databases, tail)
         .await
         .unwrap_err();
     assert!(matches!(error, AuditError::StoreBehind { .. }), "{error:?}");
@@ -97,16 +95,17 @@ async fn a_changed_event_is_found_or_stops_the_audit() {
 #[tokio::test]
 async fn a_model_of_another_store_is_not_compared() {
     let (one, two) = (book().await, book().await);
-    let mixed = AccountsDatabases {
-        events: one.events,
-        models: two.models,
+    // The balances service was told that the other book is the one.
+    let mixed = BookDatabases {
+        accounts: one.accounts,
+        ..two
     };
     let error = audit(&mixed).await.unwrap_err();
     assert!(matches!(error, AuditError::OtherStore { .. }), "{error:?}");
 }
 
 /// A stopped book with three accounts whose model is where its store is.
-async fn book() -> AccountsDatabases {
+async fn book() -> BookDatabases {
     let api = Api::start().await;
     let mut last = None;
     for id in ["1", "2", "3"] {
@@ -121,10 +120,10 @@ async fn book() -> AccountsDatabases {
 /// The audit's answer while `change` is in force; it is undone afterwards.
 async fn audit_after(
     database: &Database,
-    databases: &AccountsDatabases,
+    databases: &BookDatabases,
     change: &str,
 ) -> Result<AuditReport, AuditError> {
-    let tables: &[&str] = if database.name() == databases.events.name() {
+    let tables: &[&str] = if database.name() == databases.accounts.events.name() {
         &["store.events"]
     } else {
         &[
@@ -133,7 +132,10 @@ async fn audit_after(
             "balances_1.totals",
         ]
     };
-    while_changed(database, tables, change, audit(databases)).await
+    let tables: Vec<String> = tables.iter().map(|table| databases.sql(table)).collect();
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    let change = databases.sql(change);
+    while_changed(database, &tables, &change, audit(databases)).await
 }
 
 /// What `look` finds while somebody with all rights has changed these tables.
@@ -178,9 +180,11 @@ pub(crate) async fn while_changed<T>(
     result
 }
 
-pub(crate) async fn audit(databases: &AccountsDatabases) -> Result<AuditReport, AuditError> {
-    let store = std::sync::Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
-    let readers = databases.models.pool(Role::Reader, 1).unwrap();
-    let reader = Reader::new(readers, BalancesProjector::NAME);
-    ledger_example::audit(&store, &BalancesQueries::new(reader), |_, _| {}).await
+pub(crate) async fn audit(databases: &BookDatabases) -> Result<AuditReport, AuditError> {
+    let store = std::sync::Arc::new(
+        PostgresStore::open(&databases.accounts.events, 1)
+            .await
+            .unwrap(),
+    );
+    ledger_example::audit(&store, &databases.queries(), |_, _| {}).await
 }

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use folio_core::{Actor, Currency, Money, error_chain};
-use folio_postgres::{PostgresStore, Role};
-use folio_projections::{BuildState, Filling, Projection, Reader};
+use folio_postgres::PostgresStore;
+use folio_projections::{BuildState, Filling, Projection, StoreSource};
 use folio_tests::api::Api;
 use folio_tests::bank;
 use ledger::bank_file::BadRows;
 use ledger::import::{self, ImportArgs, ImportError, ImportSummary};
 use ledger::reconcile::{self, Format, ReconcileArgs, Reconciliation};
 use ledger_example::AuditReport;
-use ledger_example::read_model::{BalancesProjector, BalancesQueries};
-use ledger_example::service::open_balances;
+use ledger_example::balances::open_balances;
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -55,8 +54,12 @@ async fn a_rebuild_beside_an_import_ends_with_the_banks_balances() {
 async fn rebuild_beside_import(folder: &Path, transactions: &str, accounts: &str) {
     let api = Api::start().await;
     let expected = expected_accounts(&folder.join(accounts));
-    let store = PostgresStore::open(&api.databases.events, 2).await.unwrap();
-    let projection = open_balances(&Arc::new(store), &api.databases.models, 4)
+    let databases = &api.databases;
+    let store = PostgresStore::open(&databases.accounts.events, 2)
+        .await
+        .unwrap();
+    let source = StoreSource::new(Arc::new(store));
+    let projection = open_balances(&databases.book, source, &databases.balances, 4)
         .await
         .unwrap();
     let file = folder.join(transactions);
@@ -258,7 +261,8 @@ fn arguments(api: &Api, file: &Path) -> ImportArgs {
 async fn reconcile(api: &Api, file: &Path, import: &ImportSummary) -> Reconciliation {
     let arguments = ReconcileArgs {
         file: PathBuf::from(file),
-        url: api.url.parse().unwrap(),
+        url: api.reads.parse().unwrap(),
+        book: None,
         currency: currency(),
         format: Format::Table,
         bad_rows: BadRows::Refuse,
@@ -294,13 +298,5 @@ async fn balances(api: &Api, import: &ImportSummary) -> BTreeMap<String, String>
 }
 
 async fn audit(api: &Api) -> AuditReport {
-    let store = std::sync::Arc::new(PostgresStore::open(&api.databases.events, 1).await.unwrap());
-    let readers = api.databases.models.pool(Role::Reader, 1).unwrap();
-    ledger_example::audit(
-        &store,
-        &BalancesQueries::new(Reader::new(readers, BalancesProjector::NAME)),
-        |_, _| {},
-    )
-    .await
-    .unwrap()
+    crate::audit::audit(&api.databases).await.unwrap()
 }

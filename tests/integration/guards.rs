@@ -12,7 +12,7 @@ const RESTRICT: &str = "23001";
 const PRIVILEGE: &str = "42501";
 
 async fn state_of(client: &Client, sql: &str) -> Option<String> {
-    let begun = format!("SET search_path = balances_1; BEGIN; {sql}; ROLLBACK");
+    let begun = format!("BEGIN; {sql}; ROLLBACK");
     let refused = client.batch_execute(&begun).await.err();
     client.batch_execute("ROLLBACK").await.unwrap();
     refused.map(|error| error.code().unwrap().code().to_owned())
@@ -27,8 +27,16 @@ async fn book() -> (Api, Client) {
     let placed = api.post("/v1/holds", &hold).await;
     assert_eq!((posted.status, placed.status), (201, 201));
     api.balance("1", placed.token()).await;
-    let projector = api.databases.models.connect(Role::Projector).await.unwrap();
+    let projector = in_model(&api, Role::Projector).await;
     (api, projector)
+}
+
+/// A session in this role, for which table names mean those of the model.
+async fn in_model(api: &Api, role: Role) -> Client {
+    let client = api.databases.balances.connect(role).await.unwrap();
+    let schema = format!("SET search_path = {}_1", api.databases.projection().name);
+    client.batch_execute(&schema).await.unwrap();
+    client
 }
 
 fn legs(values: &[(&str, &str, &str)]) -> String {
@@ -62,7 +70,7 @@ async fn legs_that_do_not_balance_are_refused_by_the_database() {
     );
 
     // Without the trigger it would be there: the negative control.
-    let owner = api.databases.models.connect(Role::Owner).await.unwrap();
+    let owner = in_model(&api, Role::Owner).await;
     let off = format!(
         "ALTER TABLE legs DISABLE TRIGGER legs_balance; {}",
         legs(&[("debit", "1.00", "EUR"), ("credit", "1.01", "EUR")])
@@ -104,7 +112,7 @@ async fn an_account_below_its_limit_is_refused_by_the_database() {
 #[tokio::test]
 async fn whoever_reads_the_model_writes_nothing() {
     let (api, _) = book().await;
-    let reader = api.databases.models.connect(Role::Reader).await.unwrap();
+    let reader = in_model(&api, Role::Reader).await;
     for table in [
         "accounts",
         "metadata_changes",

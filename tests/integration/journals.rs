@@ -80,7 +80,8 @@ async fn export(api: &Api) -> String {
     assert_eq!(api.get(&path).await.status, 200);
     let mut journal = Vec::new();
     let arguments = ExportArgs {
-        url: api.url.parse().unwrap(),
+        url: api.reads.parse().unwrap(),
+        book: None,
     };
     export::run(arguments, &mut journal).await.unwrap();
     String::from_utf8(journal).unwrap()

@@ -28,6 +28,7 @@ mod operators;
 mod outside;
 mod projections;
 mod server;
+mod services;
 mod snapshots;
 mod store;
 mod subscriptions;

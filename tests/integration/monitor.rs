@@ -7,7 +7,7 @@ use folio_core::{BatchSize, EventStore, ReadError};
 use folio_postgres::PostgresStore;
 use folio_projections::Settings;
 use folio_tests::api::{Answer, Api};
-use ledger_example::AccountsDatabases;
+use folio_tests::postgres::BookDatabases;
 use ledger_example::monitor::{
     self, CheckReport, Invariant, InvariantsProjector, InvariantsQueries, Violation,
 };
@@ -17,14 +17,22 @@ use tokio::time::{Instant, sleep};
 use crate::audit::while_changed;
 use crate::projections::kit::{Models, Running, SETTINGS, operator};
 
-pub(crate) async fn check(databases: &AccountsDatabases) -> Result<CheckReport, ReadError> {
-    let store = Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
+pub(crate) async fn check(databases: &BookDatabases) -> Result<CheckReport, ReadError> {
+    let store = Arc::new(
+        PostgresStore::open(&databases.accounts.events, 1)
+            .await
+            .unwrap(),
+    );
     monitor::check(&store, 20, |_, _| {}).await
 }
 
 /// What a projection of the invariants finds that takes in so many events at once.
-async fn watch(databases: &AccountsDatabases, batch: u16) -> Vec<Violation> {
-    let store = Arc::new(PostgresStore::open(&databases.events, 2).await.unwrap());
+async fn watch(databases: &BookDatabases, batch: u16) -> Vec<Violation> {
+    let store = Arc::new(
+        PostgresStore::open(&databases.accounts.events, 2)
+            .await
+            .unwrap(),
+    );
     let head = store.head().await.unwrap();
     let settings = Settings {
         batch: BatchSize::new(batch).unwrap(),
@@ -42,7 +50,7 @@ async fn watch(databases: &AccountsDatabases, batch: u16) -> Vec<Violation> {
 }
 
 /// Everything that can happen to a book, once; it is stopped.
-async fn book() -> AccountsDatabases {
+async fn book() -> BookDatabases {
     let api = Api::start().await;
     let done = |answer: Answer| assert!(answer.status < 300, "{answer:?}");
     let limited =
@@ -164,7 +172,8 @@ async fn the_first_bad_event_is_named_with_what_it_breaks() {
             }
             checked
         };
-        let violations = while_changed(&databases.events, &["store.events"], &change, look).await;
+        let violations =
+            while_changed(&databases.accounts.events, &["store.events"], &change, look).await;
         let found: Vec<_> = violations.iter().map(|v| v.invariant).collect();
         assert!(
             found.starts_with(&broken) || broken.iter().all(|b| found.contains(b)),
@@ -177,7 +186,7 @@ async fn the_first_bad_event_is_named_with_what_it_breaks() {
     }
     let gone = "DELETE FROM store.events WHERE position = 5";
     let refused = while_changed(
-        &databases.events,
+        &databases.accounts.events,
         &["store.events"],
         gone,
         check(&databases),
@@ -208,7 +217,7 @@ async fn the_service_tells_what_is_not_as_it_must_be() {
     let databases = api.stop().await;
 
     // Somebody with all rights books to an account, and to nothing else.
-    let owner = folio_tests::postgres::superuser(&databases.events).await;
+    let owner = folio_tests::postgres::superuser(&databases.accounts.events).await;
     owner
         .batch_execute(
             "ALTER TABLE store.events DISABLE TRIGGER ALL;
@@ -219,8 +228,12 @@ async fn the_service_tells_what_is_not_as_it_must_be() {
         )
         .await
         .unwrap();
-    let models = databases.models.clone();
-    let store = Arc::new(PostgresStore::open(&databases.events, 2).await.unwrap());
+    let models = databases.accounts.models.clone();
+    let store = Arc::new(
+        PostgresStore::open(&databases.accounts.events, 2)
+            .await
+            .unwrap(),
+    );
     let watching = ledger_example::service::open_invariants(&store, &models, 4).await;
     let running = Running::run(watching.unwrap());
     // What was taken in before is not looked at again but by a build of its own.

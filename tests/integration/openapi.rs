@@ -1,5 +1,5 @@
-//! Schemathesis, a program of others, makes requests out of the service's OpenAPI document, good ones and
-//! bad ones, and holds the answers against it.
+//! Schemathesis, a program of others, makes requests out of the OpenAPI document of each service, good
+//! ones and bad ones, and holds the answers against it.
 
 use std::path::PathBuf;
 
@@ -14,10 +14,18 @@ const EXAMPLES: usize = 20;
 
 #[tokio::test]
 async fn what_is_served_is_what_the_document_says() {
-    let program = std::env::var_os(VARIABLE).unwrap_or_else(|| "schemathesis".into());
     let api = Api::start().await;
     api.open("1", "unlimited").await;
-    api.posting("1", "credits", "5.00").await;
+    let last = api.posting("1", "credits", "5.00").await;
+    api.balance("1", last.token()).await;
+    for url in [&api.url, &api.reads] {
+        is_as_documented(url).await;
+    }
+    api.stop().await;
+}
+
+async fn is_as_documented(url: &str) {
+    let program = std::env::var_os(VARIABLE).unwrap_or_else(|| "schemathesis".into());
     let examples = EXAMPLES * folio_tests::scale();
     // It keeps a cache in the folder that it runs in.
     let folder = tempfile::tempdir().unwrap();
@@ -25,7 +33,7 @@ async fn what_is_served_is_what_the_document_says() {
     command
         .current_dir(folder.path())
         .arg("run")
-        .arg(format!("{}/openapi.json", api.url))
+        .arg(format!("{url}/openapi.json"))
         .args(["--max-examples", &examples.to_string(), "--seed", "1"])
         .args(["--phases", "examples,coverage,fuzzing", "--checks", "all"])
         // A request may be well formed and refused: there may be no such account.
@@ -45,5 +53,4 @@ async fn what_is_served_is_what_the_document_says() {
         }
         Err(error) => panic!("{error}"),
     }
-    api.stop().await;
 }

@@ -10,7 +10,7 @@ use folio_operator::{Desk, Finding, OperatorError, ProjectionsArgs, ProjectionsC
 use folio_postgres::Database;
 use folio_projections::{BuildState, Projection, StoreSource};
 use folio_tests::api::Api;
-use folio_tests::postgres;
+use folio_tests::postgres::{self, BookDatabases};
 use folio_tests::process::{Ended, PATIENCE, Program, command, run};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -163,11 +163,12 @@ async fn a_rebuild_goes_live_beside_live_posting() {
 async fn a_difference_is_shown_and_goes_live_only_when_that_is_said() {
     let api = api_with_accounts().await;
     let book = Book::of(&api);
-    let models = postgres::superuser(&api.databases.models).await;
+    let models = postgres::superuser(&api.databases.balances).await;
     let corrupt = "UPDATE balances_1.accounts SET credits_posted = credits_posted + 0.01, \
                    balance = balance + 0.01 \
                    WHERE account_id = '2'";
-    assert_eq!(models.execute(corrupt, &[]).await.unwrap(), 1);
+    let corrupt = api.databases.sql(corrupt);
+    assert_eq!(models.execute(&corrupt, &[]).await.unwrap(), 1);
     assert_eq!(
         api.get("/v1/accounts/2/balance").await.text("balance"),
         "50.01"
@@ -212,7 +213,7 @@ async fn a_difference_is_shown_and_goes_live_only_when_that_is_said() {
 async fn what_is_parked_is_listed_retried_and_passed_over() {
     let api = api_with_accounts().await;
     let book = Book::of(&api);
-    let events = &api.databases.events;
+    let events = &api.databases.accounts.events;
     let position = set_type(events, "2", "AccountExploded").await;
     let rebuilt = book.run("rebuild balances").await;
     assert_eq!(rebuilt.status.code(), Some(1), "{rebuilt:?}");
@@ -270,11 +271,11 @@ async fn what_is_parked_is_listed_retried_and_passed_over() {
 async fn a_rebuild_begins_again_from_the_first_event() {
     let api = api_with_accounts().await;
     let book = Book::of(&api);
-    set_type(&api.databases.events, "2", "AccountExploded").await;
+    set_type(&api.databases.accounts.events, "2", "AccountExploded").await;
     let rebuilt = book.run("rebuild balances").await;
     assert_eq!(rebuilt.status.code(), Some(1), "{rebuilt:?}");
     assert_eq!(book.json("list", 0).await[1]["dead_letters"], 1);
-    set_type(&api.databases.events, "2", "LegPosted").await;
+    set_type(&api.databases.accounts.events, "2", "LegPosted").await;
 
     let again = book.does("rebuild balances --restart --swap").await;
     assert!(again.contains("balances build 2 begins again"), "{again}");
@@ -314,14 +315,15 @@ async fn a_rebuild_without_a_service_is_interrupted_and_gone_on_with() {
     let databases = api.stop().await;
 
     let mut rebuild = Program::start(book.command("rebuild balances --rate 300 --swap").await);
-    rebuild.line_with("balances build 2 is begun").await;
+    rebuild.line_with("build 2 is begun").await;
     book.until(|list| list[1]["position"].as_i64() > Some(0))
         .await;
     rebuild.signal(Signal::SIGINT);
     let (status, output) = rebuild.end().await;
     assert_eq!(status.code(), Some(1), "{output:?}");
-    let goes_on = "; projections rebuild balances goes on with build 2";
-    assert!(output.last().unwrap().ends_with(goes_on), "{output:?}");
+    let projection = databases.projection().name;
+    let goes_on = format!("; projections rebuild {projection} goes on with build 2");
+    assert!(output.last().unwrap().ends_with(&goes_on), "{output:?}");
     let list = book.json("list", 0).await;
     let is_partly = list[1]["position"].as_i64() < list[0]["position"].as_i64();
     assert!(is_partly && list[1]["state"] == "building", "{list}");
@@ -484,17 +486,26 @@ async fn rebuild(projection: &Projection) -> (Result<Finding, OperatorError>, St
 }
 
 /// A book as an operator reaches it.
-struct Book(String);
+struct Book(BookDatabases);
 
 impl Book {
     fn of(api: &Api) -> Self {
-        let name = api.databases.events.name().strip_prefix("folio_");
-        Self(name.unwrap().to_owned())
+        Self(api.databases.clone())
     }
 
+    /// `balances` stands for the book's own projection of them, here and in what is answered.
     async fn command(&self, arguments: &str) -> Command {
-        let mut words = vec!["projections", "--book", &self.0];
-        words.extend(arguments.split(' '));
+        let (book, database) = (self.0.book.as_str(), self.0.balances.name());
+        let arguments = format!("{arguments} ")
+            .replace(" balances ", &format!(" {} ", self.0.projection().name));
+        let mut words = vec![
+            "projections",
+            "--book",
+            book,
+            "--balances-database",
+            database,
+        ];
+        words.extend(arguments.trim_end().split(' '));
         let program = Path::new(env!("CARGO_BIN_EXE_ledger-under-test"));
         let mut command = command(program, &words);
         command
@@ -504,7 +515,13 @@ impl Book {
     }
 
     async fn run(&self, arguments: &str) -> Ended {
-        run(self.command(arguments).await).await
+        let ended = run(self.command(arguments).await).await;
+        let told = |text: String| text.replace(self.0.projection().name, "balances");
+        Ended {
+            status: ended.status,
+            stdout: told(ended.stdout),
+            stderr: told(ended.stderr),
+        }
     }
 
     /// What a command says that finds all well.

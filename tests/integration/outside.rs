@@ -13,11 +13,12 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 /// What may be published, and the folder of each.
-const LIBRARIES: [(&str, &str); 5] = [
+const LIBRARIES: [(&str, &str); 6] = [
     ("folio-core", "core"),
     ("folio-runtime", "runtime"),
     ("folio-postgres", "store-postgres"),
     ("folio-projections", "projections"),
+    ("folio-mesh", "mesh"),
     ("ledger-example", "ledger-example"),
 ];
 

@@ -11,18 +11,19 @@ use tokio_postgres::{Config, NoTls};
 async fn a_user_who_may_make_databases_and_roles_is_enough() {
     let config = user("CREATEDB CREATEROLE").await;
     let name = postgres::unique("ordinary");
-    let databases = AccountsDatabases::prepare(&config, &name).await.unwrap();
+    let databases = postgres::book_on(&config, &name).await;
     let api = Api::on(databases).await;
     api.open("1", "none").await;
     let last = api.posting("1", "credits", "5.00").await;
     assert_eq!(api.balance("1", last.token()).await, "5.00");
     let databases = api.stop().await;
     // Again, as at the next start.
-    AccountsDatabases::prepare(&config, &name).await.unwrap();
+    postgres::book_on(&config, &name).await;
 
     // Another user of the server cannot even connect to them.
     let other = user("").await;
-    for database in [&databases.events, &databases.models] {
+    let accounts = &databases.accounts;
+    for database in [&accounts.events, &accounts.models, &databases.balances] {
         let mut config = other.clone();
         config.dbname(database.name());
         let error = config.connect(NoTls).await.err().unwrap();
@@ -38,7 +39,8 @@ async fn a_user_who_may_make_databases_and_roles_is_enough() {
 async fn a_user_who_may_not_is_told_what_is_missing() {
     for rights in ["", "CREATEROLE"] {
         let config = user(rights).await;
-        let error = AccountsDatabases::prepare(&config, &postgres::unique("refused"))
+        let book = postgres::unique("refused").parse().unwrap();
+        let error = AccountsDatabases::prepare(&config, &book)
             .await
             .unwrap_err();
         assert!(

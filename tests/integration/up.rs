@@ -125,7 +125,7 @@ struct Up {
 }
 
 async fn up(folder: &Path, more: &[&str]) -> Up {
-    let mut arguments = vec!["up", "--data-dir", text(folder), "--listen", "127.0.0.1:0"];
+    let mut arguments = vec!["up", "--data-dir", text(folder), "--free-ports"];
     arguments.extend(more);
     let mut started = Program::start(command(program(), &arguments));
     started.line_with("Ctrl-C stops").await;
@@ -176,7 +176,7 @@ async fn pasted(line: &str) -> Value {
 }
 
 /// A folder that PostgreSQL's own account can reach when the tests run as root.
-fn data_folder() -> TempDir {
+pub(crate) fn data_folder() -> TempDir {
     tempfile::Builder::new()
         .prefix("folio-up-")
         .permissions(std::fs::Permissions::from_mode(0o755))
@@ -184,10 +184,10 @@ fn data_folder() -> TempDir {
         .unwrap()
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_ledger-under-test"))
 }

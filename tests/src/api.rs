@@ -1,23 +1,37 @@
-//! The accounts service as its clients see it: over HTTP.
+//! The services as their clients see them: over HTTP.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use ledger_example::{AccountsDatabases, AccountsService, Connections, http};
+use folio_postgres::Database;
+use ledger_example::balances::{BalancesConnections, BookFeed, prepare_balances};
+use ledger_example::{AccountsService, BalancesService, Connections, http};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A service of this process, on a port of its own.
+use crate::postgres::{self, BookDatabases};
+
+/// The services of a book in this process, each on a port of its own: the accounts service, and a balances
+/// service that is fed by it.
 #[derive(Debug)]
 pub struct Api {
-    /// Where it listens, for example `http://127.0.0.1:40123`.
+    /// Where the accounts service listens, for example `http://127.0.0.1:40123`.
     pub url: String,
-    /// Its databases.
-    pub databases: AccountsDatabases,
+    /// Where the balances service does.
+    pub reads: String,
+    /// Their databases.
+    pub databases: BookDatabases,
     client: Client,
-    service: AccountsService,
+    accounts: (AccountsService, Listening),
+    balances: (BalancesService, Listening),
+}
+
+#[derive(Debug)]
+struct Listening {
+    url: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -35,52 +49,85 @@ pub struct Answer {
     pub replayed: bool,
     /// The media type.
     pub content_type: String,
+    /// How old it may be, where it was read.
+    pub age_ms: Option<u64>,
 }
 
 impl Api {
-    /// A service on an empty book.
+    /// The services of an empty book.
     pub async fn start() -> Self {
-        Self::on(super::postgres::book().await).await
+        Self::on(postgres::book().await).await
     }
 
-    /// A service on this book.
-    pub async fn on(databases: AccountsDatabases) -> Self {
+    /// The services of this book.
+    pub async fn on(databases: BookDatabases) -> Self {
         Self::at(databases, "127.0.0.1:0").await
     }
 
-    /// A service on this book that listens here.
-    pub async fn at(databases: AccountsDatabases, address: &str) -> Self {
-        let service = AccountsService::start(&databases, Connections::default(), None)
+    /// The services of this book, the accounts service at this address.
+    pub async fn at(databases: BookDatabases, address: &str) -> Self {
+        let connections = Connections::default();
+        let accounts = AccountsService::start(&databases.accounts, connections, None)
             .await
-            .expect("the service starts");
-        let listener = TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (stop, stopped) = oneshot::channel();
-        let router = http::router(service.ledger());
-        let serving = tokio::spawn(http::serve(listener, router, async {
-            let _ = stopped.await;
-        }));
+            .expect("the accounts service starts");
+        let listening = Listening::at(address, http::accounts_router(accounts.ledger())).await;
+        let feed = BookFeed {
+            book: databases.book.clone(),
+            accounts: listening.url.clone(),
+        };
+        let connections = BalancesConnections::default();
+        let balances = BalancesService::start(&databases.balances, &[feed], connections, None)
+            .await
+            .expect("the balances service starts");
+        let router = http::balances_router(balances.shelf());
+        let reading = Listening::at("127.0.0.1:0", router).await;
         Self {
-            url: format!("http://{address}"),
+            url: listening.url.clone(),
+            reads: reading.url.clone(),
             databases,
             client: Client::new(),
-            service,
-            stop,
-            serving,
+            accounts: (accounts, listening),
+            balances: (balances, reading),
         }
     }
 
-    /// Stops it.
-    pub async fn stop(self) -> AccountsDatabases {
-        let _ = self.stop.send(());
-        self.serving.await.expect("no panic").expect("no failure");
-        self.service.stop().await;
+    /// Stops them.
+    pub async fn stop(self) -> BookDatabases {
+        let (balances, reading) = self.balances;
+        reading.stop().await;
+        balances.stop().await;
+        let (accounts, listening) = self.accounts;
+        listening.stop().await;
+        accounts.stop().await;
         self.databases
+    }
+
+    /// The service that answers a GET of `path`: what is read is read from the balances service, what is
+    /// replayed and what happened is in the book itself.
+    fn answers(&self, path: &str) -> &str {
+        let (route, query) = path.split_once('?').unwrap_or((path, ""));
+        let is_of_the_store = route.ends_with("/events")
+            || query.starts_with("at_version=")
+            || query.starts_with("at_time=");
+        let is_read = ["accounts", "holds", "journal-entries", "trial-balance"]
+            .iter()
+            .any(|noun| route.starts_with(&format!("/v1/{noun}")));
+        if is_read && !is_of_the_store {
+            &self.reads
+        } else {
+            &self.url
+        }
     }
 
     /// Gets `path`.
     pub async fn get(&self, path: &str) -> Answer {
-        answer(self.client.get(format!("{}{path}", self.url))).await
+        let url = self.answers(path);
+        answer(self.client.get(format!("{url}{path}"))).await
+    }
+
+    /// Gets `path` from the balances service, whatever it is.
+    pub async fn ask_balances(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.reads))).await
     }
 
     /// Posts a body under a key that no other request has.
@@ -131,6 +178,86 @@ impl Api {
     }
 }
 
+/// A balances service that reads several books, in this process.
+#[derive(Debug)]
+pub struct Reads {
+    client: Client,
+    database: Database,
+    service: BalancesService,
+    listening: Listening,
+}
+
+impl Reads {
+    /// A service with a database of its own that reads the books of these.
+    pub async fn over(books: &[&Api]) -> Self {
+        let name = postgres::unique("balances");
+        let database = prepare_balances(&postgres::server().await, &name).await;
+        let database = database.expect("a database for balances");
+        let feeds = books.iter().map(|api| BookFeed {
+            book: api.databases.book.clone(),
+            accounts: api.url.clone(),
+        });
+        let feeds: Vec<BookFeed> = feeds.collect();
+        let connections = BalancesConnections::default();
+        let service = BalancesService::start(&database, &feeds, connections, None)
+            .await
+            .expect("the balances service starts");
+        let router = http::balances_router(service.shelf());
+        Self {
+            client: Client::new(),
+            database,
+            listening: Listening::at("127.0.0.1:0", router).await,
+            service,
+        }
+    }
+
+    /// Gets `path`.
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.listening.url))).await
+    }
+
+    /// The balance of an account, once the models have `position`.
+    pub async fn balance(&self, id: &str, position: &str) -> String {
+        let path = format!("/v1/accounts/{id}/balance?min_position={position}");
+        let answer = self.get(&path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text("balance")
+    }
+
+    /// Waits until it has all that the books have by now.
+    pub async fn caught_up(&self, patience: Duration) -> bool {
+        self.service.shelf().caught_up(patience).await
+    }
+
+    /// Stops it.
+    pub async fn stop(self) -> Database {
+        self.listening.stop().await;
+        self.service.stop().await;
+        self.database
+    }
+}
+
+impl Listening {
+    async fn at(address: &str, router: http::Router) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(http::serve(listener, router, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            url: format!("http://{address}"),
+            stop,
+            serving,
+        }
+    }
+
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        self.serving.await.expect("no panic").expect("no failure");
+    }
+}
+
 /// Sends a request.
 pub async fn answer(request: RequestBuilder) -> Answer {
     let response: Response = request.send().await.expect("an answer");
@@ -139,6 +266,7 @@ pub async fn answer(request: RequestBuilder) -> Answer {
         Some(value.to_str().expect("a readable header").to_owned())
     };
     let status = response.status().as_u16();
+    let age_ms = header("folio-age-ms").map(|age_ms| age_ms.parse().expect("milliseconds"));
     let (position, replayed, content_type) = (
         header("folio-position"),
         header("idempotent-replayed").is_some(),
@@ -151,6 +279,7 @@ pub async fn answer(request: RequestBuilder) -> Answer {
         position,
         replayed,
         content_type,
+        age_ms,
     }
 }
 

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
-use ledger_example::AccountsDatabases;
+use folio_projections::{ProjectionName, Projector as _, Reader};
+use ledger_example::balances::prepare_balances;
+use ledger_example::read_model::{BalancesProjector, BalancesQueries};
+use ledger_example::{AccountsDatabases, BookName};
 use tokio::sync::OnceCell;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
@@ -72,11 +75,57 @@ pub async fn models_database() -> Database {
     database
 }
 
+/// A book, with the databases of its accounts service and of a balances service that reads it alone.
+#[derive(Debug, Clone)]
+pub struct BookDatabases {
+    /// The book.
+    pub book: BookName,
+    /// Those of its accounts service.
+    pub accounts: AccountsDatabases,
+    /// That of the balances service.
+    pub balances: Database,
+}
+
 /// The databases of an empty book.
-pub async fn book() -> AccountsDatabases {
-    AccountsDatabases::prepare(&server().await, &unique("book"))
+pub async fn book() -> BookDatabases {
+    book_on(&server().await, &unique("book")).await
+}
+
+/// The databases of the book of this name, which may be there already.
+pub async fn book_on(server: &Config, name: &str) -> BookDatabases {
+    let book: BookName = name.parse().expect("a name of a book");
+    let accounts = AccountsDatabases::prepare(server, &book);
+    let accounts = accounts.await.expect("the book's databases");
+    let balances = prepare_balances(server, &format!("balances_{name}"))
         .await
-        .expect("a book")
+        .expect("a database for balances");
+    BookDatabases {
+        book,
+        accounts,
+        balances,
+    }
+}
+
+impl BookDatabases {
+    /// What SQL means that calls the schemas of the projection of balances `balances_1` and so on, whichever
+    /// book it is of.
+    pub fn sql(&self, text: &str) -> String {
+        let schema = format!("{}_", self.projection().name);
+        (1..=3).fold(text.to_owned(), |text, build| {
+            text.replace(&format!("balances_{build}."), &format!("{schema}{build}."))
+        })
+    }
+
+    /// The name of its projection of balances.
+    pub fn projection(&self) -> ProjectionName {
+        BalancesProjector::of(&self.book).name()
+    }
+
+    /// Reads the balances, without a service.
+    pub fn queries(&self) -> BalancesQueries {
+        let readers = self.balances.pool(Role::Reader, 1).expect("a pool");
+        BalancesQueries::new(Reader::new(readers, self.projection()))
+    }
 }
 
 /// A session in this database as the user who owns the whole server, whom no grant holds back.

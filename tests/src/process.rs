@@ -85,9 +85,14 @@ impl Program {
         &self.output
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it is running")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let id = self.child.id().expect("it is running");
+        let id = self.id();
         let id = Pid::from_raw(i32::try_from(id).expect("a process id"));
         kill(id, signal).expect("the signal is sent");
     }

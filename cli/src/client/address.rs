@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use reqwest::Url;
 use thiserror::Error;
 
-/// The address of a ledger, such as `http://127.0.0.1:7401`.
+/// The address of a service of a ledger, such as `http://127.0.0.1:7401`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerAddress(Url);
 
@@ -15,8 +15,10 @@ pub struct LedgerAddress(Url);
 pub struct InvalidAddress;
 
 impl LedgerAddress {
-    /// Where a ledger is when nobody says otherwise.
-    pub const DEFAULT: &'static str = "http://127.0.0.1:7401";
+    /// Where the first book's accounts service is when nobody says otherwise: where commands go.
+    pub const COMMANDS: &'static str = "http://127.0.0.1:7401";
+    /// Where the balances service is when nobody says otherwise: where it is read.
+    pub const READS: &'static str = "http://127.0.0.1:7403";
 
     /// The address of what is reached by these segments. A segment may hold any characters.
     pub(super) fn join(&self, segments: &[&str]) -> Url {
@@ -84,6 +86,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<LedgerAddress>(), Err(InvalidAddress), "{text}");
         }
-        assert!(LedgerAddress::DEFAULT.parse::<LedgerAddress>().is_ok());
+        for text in [LedgerAddress::COMMANDS, LedgerAddress::READS] {
+            assert!(text.parse::<LedgerAddress>().is_ok());
+        }
     }
 }

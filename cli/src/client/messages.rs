@@ -143,10 +143,26 @@ pub struct PostedEntry {
 pub struct EntriesPage {
     /// In the order of recording.
     pub entries: Vec<PostedEntry>,
-    /// The position up to which they are known.
-    pub known_at: Position,
+    /// The position up to which they are known; none where they are of several books.
+    pub known_at: Option<Position>,
     /// By which to ask for the next page; none on the last.
     pub next_cursor: Option<String>,
+}
+
+/// The first of an account's events.
+#[derive(Debug, Deserialize)]
+pub(super) struct OpeningPage {
+    pub(super) events: Vec<Opening>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Opening {
+    pub(super) payload: OpeningPayload,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OpeningPayload {
+    pub(super) currency: Currency,
 }
 
 /// A page of accounts.

@@ -7,13 +7,15 @@
 mod address;
 mod error;
 mod messages;
+mod probe;
 mod retry;
 #[cfg(test)]
 pub(crate) mod stand_in;
 
 use std::{fmt, time::Duration};
 
-use folio_core::Position;
+use folio_core::{Currency, Position};
+use ledger_example::BookName;
 use reqwest::{RequestBuilder, Response, Url, header::HeaderMap};
 use serde::de::DeserializeOwned;
 
@@ -24,9 +26,10 @@ pub use messages::{
     NewEntry, OpenAccount, Overdraft, PostedEntry, Posting, PostingResult, PostingStatus, Side,
     StatementLine, StatementPage,
 };
+pub use probe::Probe;
 pub use retry::RetryPolicy;
 
-use messages::BulkPostings;
+use messages::{BulkPostings, OpeningPage};
 
 /// A connection to one ledger, in the name of one actor.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct LedgerClient {
     http: reqwest::Client,
     address: LedgerAddress,
     actor: &'static str,
+    /// The book that is read, where it is named.
+    book: Option<BookName>,
     retry: RetryPolicy,
 }
 
@@ -72,8 +77,15 @@ impl LedgerClient {
             http,
             address,
             actor,
+            book: None,
             retry: RetryPolicy::default(),
         })
+    }
+
+    /// The same client, which reads this book where several have what is asked for.
+    #[must_use]
+    pub fn with_book(self, book: Option<BookName>) -> Self {
+        Self { book, ..self }
     }
 
     /// The same client with another patience.
@@ -105,14 +117,17 @@ impl LedgerClient {
         Ok(answer.written(()))
     }
 
-    /// An account as it stands.
+    /// The currency of an account, by the event that opened it.
     ///
     /// # Errors
     ///
     /// [`ClientError`]; see [`ClientError::is_not_found`].
-    pub async fn account(&self, id: &str) -> Result<Account, ClientError> {
-        let url = self.address.join(&["v1", "accounts", id]);
-        self.exchange(|| self.read(&url)).await?.json()
+    pub async fn currency_of(&self, id: &str) -> Result<Option<Currency>, ClientError> {
+        let mut url = self.address.join(&["v1", "accounts", id, "events"]);
+        url.query_pairs_mut().append_pair("limit", "1");
+        let page: OpeningPage = self.exchange(|| self.read(&url)).await?.json()?;
+        let opening = page.events.into_iter().next();
+        Ok(opening.map(|opening| opening.payload.currency))
     }
 
     /// Posts up to 1,000 postings. Each is accepted or refused by itself; the results are in the
@@ -208,6 +223,9 @@ impl LedgerClient {
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("limit", PAGE_MAX);
+            if let Some(book) = &self.book {
+                query.append_pair("book", book.as_str());
+            }
             if let Some(cursor) = cursor {
                 query.append_pair("cursor", cursor);
             }
@@ -228,6 +246,9 @@ impl LedgerClient {
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("limit", PAGE_MAX);
+            if let Some(book) = &self.book {
+                query.append_pair("book", book.as_str());
+            }
             if let Some(cursor) = cursor {
                 query.append_pair("cursor", cursor);
             }
@@ -250,6 +271,9 @@ impl LedgerClient {
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("limit", PAGE_MAX);
+            if let Some(book) = &self.book {
+                query.append_pair("book", book.as_str());
+            }
             if let Some(cursor) = cursor {
                 query.append_pair("cursor", cursor);
             }

@@ -59,7 +59,7 @@ impl StandIn {
         let state = Shared::default();
         let app = Router::new()
             .route("/v1/accounts", post(open))
-            .route("/v1/accounts/{id}", get(account))
+            .route("/v1/accounts/{id}/events", get(events))
             .route("/v1/accounts/{id}/statement", get(statement))
             .route("/v1/postings/bulk", post(bulk))
             .with_state(Arc::clone(&state));
@@ -169,9 +169,12 @@ async fn bulk(
     })
 }
 
-async fn account(State(state): State<Shared>, Path(id): Path<String>) -> Response {
+async fn events(State(state): State<Shared>, Path(id): Path<String>) -> Response {
     match state.lock().unwrap().accounts.get(&id) {
-        Some(book) => Json(json!({"id": id, "currency": book.currency})).into_response(),
+        Some(book) => {
+            let opened = json!({"type": "AccountOpened", "payload": {"currency": book.currency}});
+            Json(json!({"account_id": id, "events": [opened]})).into_response()
+        }
         None => reply(refusal(StatusCode::NOT_FOUND, "account_not_found")),
     }
 }

@@ -70,8 +70,8 @@ async fn an_open_account_is_told_from_other_refusals() {
         .await
         .unwrap_err();
     assert!(error.is_already_open(), "{error}");
-    assert_eq!(ledger.client.account("101").await.unwrap().currency, czk());
-    let error = ledger.client.account("102").await.unwrap_err();
+    assert_eq!(ledger.client.currency_of("101").await.unwrap(), Some(czk()));
+    let error = ledger.client.currency_of("102").await.unwrap_err();
     assert!(error.is_not_found() && !error.is_already_open(), "{error}");
 }
 
@@ -145,7 +145,7 @@ async fn a_ledger_that_is_not_there_is_an_error_with_its_address() {
     let client = LedgerClient::new(address.parse().unwrap(), "import")
         .unwrap()
         .with_retry(quick());
-    let error = client.account("101").await.unwrap_err();
+    let error = client.currency_of("101").await.unwrap_err();
     assert!(matches!(error, ClientError::NoAnswer { .. }), "{error}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains(&address), "{source}");

@@ -29,8 +29,8 @@ use crate::{
 pub struct ImportArgs {
     /// The bank's transactions: CSV with a header, oldest first
     pub file: PathBuf,
-    /// The ledger
-    #[arg(long, default_value = LedgerAddress::DEFAULT)]
+    /// The accounts service of the book
+    #[arg(long, default_value = LedgerAddress::COMMANDS)]
     pub url: LedgerAddress,
     /// The currency of all amounts in the file
     #[arg(long, default_value = "CZK")]
@@ -130,23 +130,18 @@ async fn check_currency(
     account: &AccountId,
     expected: Currency,
 ) -> Result<(), ImportError> {
-    let mut delays = ledger.retry().delays();
-    let found = loop {
-        match (ledger.account(account.as_str()).await, delays.next()) {
-            (Ok(found), _) => break found,
-            // What reads show follows the writes, so an account may be open and not shown yet.
-            (Err(error), Some(delay)) if error.is_not_found() => tokio::time::sleep(delay).await,
-            (Err(source), _) => return Err(ImportError::opening(account, source)),
-        }
-    };
-    if found.currency == expected {
-        return Ok(());
+    let found = ledger
+        .currency_of(account.as_str())
+        .await
+        .map_err(|source| ImportError::opening(account, source))?;
+    match found {
+        Some(found) if found != expected => Err(ImportError::OtherCurrency {
+            account: account.clone(),
+            found,
+            expected,
+        }),
+        Some(_) | None => Ok(()),
     }
-    Err(ImportError::OtherCurrency {
-        account: account.clone(),
-        found: found.currency,
-        expected,
-    })
 }
 
 /// As whom the ledger knows an import. Keys are the actor's own: imports share theirs, so that each

@@ -19,6 +19,8 @@ pub use error::ReconcileError;
 pub use reconciliation::{Reconciliation, ReconciliationSummary};
 pub use render::Format;
 
+use ledger_example::BookName;
+
 use crate::{
     bank_file::{BadRows, BankFile},
     client::{LedgerAddress, LedgerClient, PositionToken},
@@ -29,9 +31,12 @@ use crate::{
 pub struct ReconcileArgs {
     /// The bank's transactions: CSV with a header, oldest first
     pub file: PathBuf,
-    /// The ledger
-    #[arg(long, default_value = LedgerAddress::DEFAULT)]
+    /// The balances service
+    #[arg(long, default_value = LedgerAddress::READS)]
     pub url: LedgerAddress,
+    /// The book, where several are read there
+    #[arg(long)]
+    pub book: Option<BookName>,
     /// The currency of all amounts in the file
     #[arg(long, default_value = "CZK")]
     pub currency: Currency,
@@ -55,6 +60,7 @@ pub async fn run(args: ReconcileArgs) -> Result<Reconciliation, ReconcileError> 
     let file = BankFile::open(&args.file, args.currency, args.bad_rows)?;
     let ledger =
         LedgerClient::new(args.url, ACTOR).map_err(|source| ReconcileError::NoClient { source })?;
+    let ledger = ledger.with_book(args.book);
     let min_position = args.min_position.as_deref().map(PositionToken::from);
     let accounts = fetch::compare_all(
         &ledger,

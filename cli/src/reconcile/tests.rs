@@ -12,6 +12,7 @@ fn czk() -> Currency {
 
 fn args(ledger: &StandIn) -> ReconcileArgs {
     ReconcileArgs {
+        book: None,
         file: SAMPLE.into(),
         url: ledger.address.parse().unwrap(),
         currency: czk(),

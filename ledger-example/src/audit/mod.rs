@@ -14,7 +14,7 @@ use folio_postgres::Replay;
 use thiserror::Error;
 
 use crate::audit::replayed::Replayed;
-use crate::read_model::{BalancesProjector, BalancesQueries, QueryError};
+use crate::read_model::{BalancesQueries, QueryError};
 
 /// Events read in one go: large enough that the round trip no longer counts.
 const PAGE: BatchSize = match BatchSize::new(5_000) {
@@ -135,10 +135,7 @@ pub enum AuditError {
     #[error("the read model cannot be read")]
     Query(#[from] QueryError),
     /// The read model belongs to another store.
-    #[error(
-        "the read model of projection {} was filled from store {model}, this is store {store}",
-        BalancesProjector::NAME
-    )]
+    #[error("the read model was filled from store {model}, this is store {store}")]
     OtherStore {
         /// The store that the model knows.
         model: folio_core::StoreId,

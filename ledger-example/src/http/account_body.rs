@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::account::{Account, AccountId, AccountMetadata, Overdraft, Sides, VelocityLimit};
+use crate::balances::BookName;
 use crate::http::input::AmountText;
 use crate::http::problem::Problem;
 use crate::http::times::time_text;
@@ -74,6 +75,9 @@ impl VelocityRequest {
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountBody {
+    /// The book that it is in. Not told in answer to a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    book: Option<String>,
     /// Its id.
     id: String,
     /// ISO 4217 code of its currency.
@@ -154,6 +158,7 @@ impl AccountBody {
         let of_its_own = account.kind() == crate::account::Kind::Authorising;
         let told = |money: Money| of_its_own.then(|| money.amount_text());
         Self {
+            book: None,
             id: id.to_string(),
             currency: account.currency().code().to_owned(),
             kind: account.kind().as_str(),
@@ -176,9 +181,11 @@ impl AccountBody {
         }
     }
 
-    pub(super) fn of_row(row: &AccountRow) -> Self {
+    /// An account of this book.
+    pub(super) fn of_row(row: &AccountRow, book: &BookName) -> Self {
         let Sides { debits, credits } = row.posted;
         Self {
+            book: Some(book.to_string()),
             id: row.account_id.to_string(),
             currency: row.currency.code().to_owned(),
             kind: row.kind.as_str(),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,12 +15,14 @@ use crate::Ledger;
 use crate::account::{
     Account, AccountCommand, AccountId, Freeze, Limits, MetadataChange, MetadataKey, MetadataValue,
 };
+use crate::balances::Shelf;
 use crate::http::account_body::{AccountBody, OverdraftRequest, VelocityRequest};
 use crate::http::command::{answer, execute, execute_jointly};
 use crate::http::idempotency::Caller;
 use crate::http::input::{Body, Params, PathId, required_text, word};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::routes;
+use crate::http::shelf::{Origin, Sought};
 use crate::http::times::{ModelParams, time_text};
 use crate::journal::CloseAccount;
 
@@ -64,6 +65,8 @@ pub struct MetadataRequest(BTreeMap<String, Option<String>>);
 /// How an account's metadata came to be what it is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetadataBody {
+    /// The book that the account is in.
+    book: String,
     /// The account.
     account_id: String,
     /// What it is.
@@ -211,18 +214,23 @@ pub(crate) async fn change_metadata(
     responses(
         (status = 200, description = "The metadata", body = MetadataBody),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 409, description = "Several books have such an account", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn metadata(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<AccountId>,
     Params(params): Params<ModelParams>,
-) -> Result<Json<MetadataBody>, Problem> {
-    let model = ledger.model(params.min_position.as_deref()).await?;
-    let account = model.account(&id).await?;
-    let history = model.metadata_changes(&id).await?;
-    model.close().await?;
+) -> Result<Response, Problem> {
+    let sought = Sought::Account(&id);
+    let opened = shelf
+        .open(params.book.as_deref(), sought, params.asked())
+        .await?;
+    let account = opened.model.account(&id).await?;
+    let history = opened.model.metadata_changes(&id).await?;
+    let (book, origin) = (opened.book.name.to_string(), Origin::of(&opened));
+    opened.model.close().await?;
     let account = account.ok_or_else(Problem::account_not_found)?;
     let change = |row: crate::read_model::MetadataChangeRow| {
         Ok::<_, Problem>(MetadataChangeBody {
@@ -233,7 +241,8 @@ pub(crate) async fn metadata(
                 .map_err(|error| Problem::internal(&error))?,
         })
     };
-    Ok(Json(MetadataBody {
+    Ok(origin.answer(MetadataBody {
+        book,
         account_id: id.to_string(),
         metadata: account.metadata,
         history: history

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use chrono::NaiveDate;
 use folio_core::Position;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Ledger;
 use crate::account::AccountId;
+use crate::balances::Shelf;
 use crate::http::cursor;
 use crate::http::input::{Params, PathId};
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::shelf::{Origin, Sought};
 use crate::http::statement::contra_text;
 use crate::http::times::{Asked, time_text};
 use crate::read_model::LegRow;
@@ -23,6 +24,8 @@ use crate::read_model::LegRow;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AccountEntriesParams {
+    /// The book, where several have such an account.
+    book: Option<String>,
     /// Only what was recorded after this position.
     known_after: Option<i64>,
     /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment.
@@ -39,6 +42,8 @@ pub struct AccountEntriesParams {
 /// A page of legs.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountEntriesPage {
+    /// The book that the account is in.
+    book: String,
     /// The account.
     account_id: String,
     /// The position up to which they are known.
@@ -85,15 +90,16 @@ pub struct AccountEntryBody {
     responses(
         (status = 200, description = "A page of legs", body = AccountEntriesPage),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 409, description = "Several books have such an account", body = ProblemBody),
         (status = 422, description = "The query is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn entries(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<AccountId>,
     Params(params): Params<AccountEntriesParams>,
-) -> Result<Json<AccountEntriesPage>, Problem> {
-    let list = format!("entries/{id}/{:?}", params.known_after);
+) -> Result<Response, Problem> {
+    let list = format!("entries/{:?}/{id}/{:?}", params.book, params.known_after);
     let limit = cursor::limit(params.limit)?;
     let after = match &params.cursor {
         Some(cursor) => parse(&cursor::decode(&list, cursor)?)?,
@@ -114,17 +120,21 @@ pub(crate) async fn entries(
         known_at: params.known_at.as_deref(),
         min_position: params.min_position.as_deref(),
     };
-    let (model, as_of) = ledger.model_as_of(asked).await?;
+    let sought = Sought::Account(&id);
+    let opened = shelf.open(params.book.as_deref(), sought, asked).await?;
+    let (model, as_of) = (&opened.model, opened.as_of);
     let account = model.account(&id).await?;
     account.ok_or_else(Problem::account_not_found)?;
     let legs = model
         .legs(&id, after, as_of.known, i64::from(limit))
         .await?;
-    model.close().await?;
+    let (book, origin) = (opened.book.name.to_string(), Origin::of(&opened));
+    opened.model.close().await?;
     let last = legs
         .last()
         .map(|leg| format!("{} {}", leg.position, leg.leg));
-    Ok(Json(AccountEntriesPage {
+    Ok(origin.answer(AccountEntriesPage {
+        book,
         account_id: id.to_string(),
         known_at: as_of.known.number(),
         next_cursor: cursor::next(&list, legs.len(), limit, last),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,14 +11,17 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
 use crate::account::{AccountCommand, AccountId, AccountMetadata, Kind, NormalSide, Opening, Side};
+use crate::balances::Shelf;
 use crate::http::account_body::{AccountBody, OverdraftRequest, VelocityRequest};
 use crate::http::command::{answer, execute, located};
 use crate::http::cursor;
+use crate::http::cut::{AskedPage, room};
 use crate::http::idempotency::Caller;
 use crate::http::input::{Body, ClientId, Params, PathId, currency, word};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::routes;
-use crate::http::times::ModelParams;
+use crate::http::shelf::{Origin, Sought};
+use crate::http::times::{Asked, ModelParams};
 use crate::read_model::{AccountsFilter, Freshness};
 
 /// A request to open an account.
@@ -50,7 +52,7 @@ pub struct OpenAccountRequest {
 /// A page of accounts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountsPage {
-    /// In the order of their ids.
+    /// Book after book, and in the order of their ids.
     accounts: Vec<AccountBody>,
     /// Where the next page starts; null on the last one.
     next_cursor: Option<String>,
@@ -61,6 +63,8 @@ pub struct AccountsPage {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AccountsParams {
+    /// One book; all of them when left out.
+    book: Option<String>,
     /// Only those whose ids begin with this.
     prefix: Option<String>,
     /// Only those whose metadata has this: a name, `:` and a value.
@@ -124,9 +128,9 @@ pub(crate) async fn open(
     )
 )]
 pub(crate) async fn list(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     Params(params): Params<AccountsParams>,
-) -> Result<Json<AccountsPage>, Problem> {
+) -> Result<Response, Problem> {
     let filter = AccountsFilter {
         prefix: params.prefix.unwrap_or_default(),
         metadata: params
@@ -135,25 +139,34 @@ pub(crate) async fn list(
             .map(metadata_filter)
             .transpose()?,
     };
-    let list = format!("accounts/{filter:?}");
+    let list = format!("accounts/{:?}/{filter:?}", params.book);
     let limit = cursor::limit(params.limit)?;
-    let after = match &params.cursor {
-        Some(cursor) => cursor::decode(&list, cursor)?,
-        None => String::new(),
+    let page = AskedPage {
+        book: params.book.as_deref(),
+        asked: Asked {
+            min_position: params.min_position.as_deref(),
+            ..Asked::default()
+        },
+        list: &list,
+        cursor: params.cursor.as_deref(),
     };
-    let model = ledger.model(params.min_position.as_deref()).await?;
-    let rows = model.accounts(&filter, &after, i64::from(limit)).await?;
-    model.close().await?;
-    let last = rows.last().map(|(row, _)| row.account_id.to_string());
-    let accounts = rows.iter().map(|(row, freshness)| {
-        let mut body = AccountBody::of_row(row);
-        body.parked = *freshness == Freshness::Parked;
-        body
-    });
-    Ok(Json(AccountsPage {
-        next_cursor: cursor::next(&list, rows.len(), limit, last),
-        accounts: accounts.collect(),
-    }))
+    let cut = shelf.cut(page).await?;
+    let mut accounts = Vec::new();
+    let mut last = None;
+    for (opened, after) in cut.books() {
+        let (book, room) = (opened.book.name(), room(limit, accounts.len()));
+        for (row, freshness) in opened.model.accounts(&filter, after, room).await? {
+            let mut body = AccountBody::of_row(&row, book);
+            body.parked = freshness == Freshness::Parked;
+            last = Some((book, row.account_id.to_string()));
+            accounts.push(body);
+        }
+    }
+    let body = AccountsPage {
+        next_cursor: cut.next_cursor(&list, accounts.len(), limit, last),
+        accounts,
+    };
+    cut.answer(body).await
 }
 
 /// One account.
@@ -163,19 +176,24 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The account", body = AccountBody),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 409, description = "Several books have such an account", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn one(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<AccountId>,
     Params(params): Params<ModelParams>,
-) -> Result<Json<AccountBody>, Problem> {
-    let model = ledger.model(params.min_position.as_deref()).await?;
-    let account = model.account(&id).await?;
-    model.close().await?;
+) -> Result<Response, Problem> {
+    let sought = Sought::Account(&id);
+    let opened = shelf
+        .open(params.book.as_deref(), sought, params.asked())
+        .await?;
+    let account = opened.model.account(&id).await?;
+    let (book, origin) = (opened.book.name.clone(), Origin::of(&opened));
+    opened.model.close().await?;
     let account = account.ok_or_else(Problem::account_not_found)?;
-    Ok(Json(AccountBody::of_row(&account)))
+    Ok(origin.answer(AccountBody::of_row(&account, &book)))
 }
 
 /// The filter that a text `name:value` is, as JSON.

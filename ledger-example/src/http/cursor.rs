@@ -61,9 +61,12 @@ pub(crate) fn version(list: &str, cursor: Option<&str>) -> Result<Version, Probl
     number.ok_or_else(invalid)
 }
 
-/// As [`version`], of a list in the order of positions.
-pub(crate) fn position(list: &str, cursor: Option<&str>) -> Result<Position, Problem> {
-    Ok(Position::START.plus(version(list, cursor)?.number()))
+/// The position that a key of a list in the order of positions is; the start for none.
+pub(crate) fn after_position(key: &str) -> Result<Position, Problem> {
+    if key.is_empty() {
+        return Ok(Position::START);
+    }
+    key.parse().ok().and_then(Position::new).ok_or_else(invalid)
 }
 
 /// The page size that was asked for.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,13 +10,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
+use crate::balances::Shelf;
 use crate::http::command::{AcceptedJointly, answer, execute_looked_up, located, record_jointly};
 use crate::http::cursor;
+use crate::http::cut::{AskedPage, room};
 use crate::http::entry_body::{EntryBody, EntryRequest};
 use crate::http::idempotency::Caller;
 use crate::http::input::{Body, ClientId, Params, PathId, text};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::routes;
+use crate::http::shelf::{Origin, Sought};
 use crate::http::times::{Asked, ModelParams};
 use crate::journal::{Entry, EntryId, PostEntries, ReverseEntry};
 
@@ -36,9 +38,9 @@ pub struct ReverseRequest {
 /// A page of entries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntriesPage {
-    /// The position up to which they are known.
-    known_at: i64,
-    /// In the order of recording.
+    /// The position up to which they are known; null where they are of several books.
+    known_at: Option<i64>,
+    /// Book after book, and in the order of recording.
     entries: Vec<EntryBody>,
     /// Where the next page starts; null on the last one.
     next_cursor: Option<String>,
@@ -49,6 +51,8 @@ pub struct EntriesPage {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EntriesParams {
+    /// One book; all of them when left out.
+    book: Option<String>,
     /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment.
     known_at: Option<String>,
     /// Where the page before ended.
@@ -138,19 +142,24 @@ pub(crate) async fn reverse(
     responses(
         (status = 200, description = "The entry", body = EntryBody),
         (status = 404, description = "No such entry", body = ProblemBody),
+        (status = 409, description = "Several books have such an entry", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn one(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<EntryId>,
     Params(params): Params<ModelParams>,
-) -> Result<Json<EntryBody>, Problem> {
-    let model = ledger.model(params.min_position.as_deref()).await?;
-    let entry = model.entry(&id).await?;
-    model.close().await?;
+) -> Result<Response, Problem> {
+    let sought = Sought::Entry(&id);
+    let opened = shelf
+        .open(params.book.as_deref(), sought, params.asked())
+        .await?;
+    let entry = opened.model.entry(&id).await?;
+    let (book, origin) = (opened.book.name.clone(), Origin::of(&opened));
+    opened.model.close().await?;
     let entry = entry.ok_or_else(Problem::entry_not_found)?;
-    Ok(Json(entry.into()))
+    Ok(origin.answer(EntryBody::of_row(entry, &book)))
 }
 
 /// Lists entries.
@@ -162,26 +171,43 @@ pub(crate) async fn one(
     )
 )]
 pub(crate) async fn list(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     Params(params): Params<EntriesParams>,
-) -> Result<Json<EntriesPage>, Problem> {
-    const LIST: &str = "entries";
+) -> Result<Response, Problem> {
+    let list = format!("entries/{:?}", params.book);
     let limit = cursor::limit(params.limit)?;
-    let after = cursor::position(LIST, params.cursor.as_deref())?;
     let asked = Asked {
         effective: None,
         known_at: params.known_at.as_deref(),
         min_position: params.min_position.as_deref(),
     };
-    let (model, as_of) = ledger.model_as_of(asked).await?;
-    let entries = model.entries(after, as_of.known, i64::from(limit)).await?;
-    model.close().await?;
-    let last = entries.last().map(|entry| entry.position.to_string());
-    Ok(Json(EntriesPage {
-        known_at: as_of.known.number(),
-        next_cursor: cursor::next(LIST, entries.len(), limit, last),
-        entries: entries.into_iter().map(EntryBody::from).collect(),
-    }))
+    let page = AskedPage {
+        book: params.book.as_deref(),
+        asked,
+        list: &list,
+        cursor: params.cursor.as_deref(),
+    };
+    let cut = shelf.cut(page).await?;
+    let mut entries = Vec::new();
+    let mut last = None;
+    for (opened, after) in cut.books() {
+        let (book, after) = (opened.book.name(), cursor::after_position(after)?);
+        let room = room(limit, entries.len());
+        let found = opened
+            .model
+            .entries(after, opened.as_of.known, room)
+            .await?;
+        for entry in found {
+            last = Some((book, entry.position.to_string()));
+            entries.push(EntryBody::of_row(entry, book));
+        }
+    }
+    let body = EntriesPage {
+        known_at: cut.known_at(),
+        next_cursor: cut.next_cursor(&list, entries.len(), limit, last),
+        entries,
+    };
+    cut.answer(body).await
 }
 
 /// The answer to a command that posted an entry.

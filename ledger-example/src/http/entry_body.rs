@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::account::AccountId;
+use crate::balances::BookName;
 use crate::http::input::{AmountText, ClientId, currency, text, word};
 use crate::http::problem::Problem;
 use crate::http::times::time_text;
@@ -77,6 +78,9 @@ pub struct MoneyRequest {
 /// An entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntryBody {
+    /// The book that it is in. Not told in answer to a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    book: Option<String>,
     /// Its id; null of a posting of the ledger's first version.
     entry_id: Option<String>,
     /// Its place in the store.
@@ -211,6 +215,7 @@ impl EntryBody {
         let metadata = recorded.decode_metadata();
         let metadata = metadata.map_err(|error| Problem::internal(&error))?;
         Ok(Self {
+            book: None,
             entry_id: Some(id.to_string()),
             position: recorded.position.number(),
             recorded_at: time_text(recorded.recorded_at),
@@ -228,9 +233,11 @@ impl EntryBody {
     }
 }
 
-impl From<EntryRow> for EntryBody {
-    fn from(row: EntryRow) -> Self {
+impl EntryBody {
+    /// An entry of this book.
+    pub(super) fn of_row(row: EntryRow, book: &BookName) -> Self {
         Self {
+            book: Some(book.to_string()),
             entry_id: row.entry_id,
             position: row.position.number(),
             recorded_at: time_text(row.recorded_at),

@@ -57,12 +57,13 @@ pub struct FeedParams {
 /// `events` are those after `after` up to `through`, and `through` is where to go on. `head` is the
 /// position of the store's last event; where it is below `after`, the store went back. `history` has
 /// another value when that should be looked into: compare what you have of your last event with it.
+/// What was recorded by `told_at_us`, in microseconds since 1970 by the store's clock, is up to `head`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = Object, example = json!({
     "store_id": "01a3c1b5-6e0f-7d3c-9f4e-0f6f3f6f3f6f",
     "history": "01a3c1b5-6e0f-7d3c-9f4e-0f6f3f6f3f70-3",
-    "head": 90, "through": 7,
+    "head": 90, "through": 7, "told_at_us": 1_764_000_000_100_000_i64,
     "events": [{
         "position": 7, "category": "account", "stream": "704", "version": 2,
         "event_id": "7f9c24e8-3b12-5a1d-8d5e-1f0f3f6f3f6f", "type": "AccountCredited",
@@ -112,7 +113,10 @@ pub(crate) async fn feed(
         waited = feed.wait(after, wait) => waited?,
         () = told(stopping) => {}
     }
-    Ok(Json(FeedBody(feed.page(&filter, after, limit).await?)))
+    // Asked first: what is recorded from here on may be beyond the page's head.
+    let now = ledger.now().await?;
+    let page = feed.page(&filter, after, limit).await?;
+    Ok(Json(FeedBody(page.told_at(now.0))))
 }
 
 /// Waits until the service is told to stop; for ever where nobody would tell.

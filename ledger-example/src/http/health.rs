@@ -1,20 +1,25 @@
-//! How the service is: alive, ready, and in figures.
+//! How a service is: alive, ready, and in figures.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use folio_core::EventStore;
-use folio_projections::Status;
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Ledger;
+use crate::balances::Shelf;
 use crate::http::projections::BuildBody;
 
-/// Whether the service can do its work.
+/// What `/metrics` answers from.
+#[derive(Debug, Clone)]
+pub(crate) struct Figures(pub(crate) Option<PrometheusHandle>);
+
+/// Whether the accounts service can do its work.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadyBody {
     /// Whether it is ready.
@@ -22,11 +27,34 @@ pub struct ReadyBody {
     /// What keeps it from being ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// How the projection of balances fares in this process: `starting`, `running`, `standby`,
-    /// `retrying`, `paused`, `other_revision` or `stopped`.
-    status: &'static str,
+}
+
+/// Whether the balances service can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BalancesReadyBody {
+    /// Whether it can answer: also of what was known last, where a book's own service is gone.
+    ready: bool,
+    /// What keeps it from being ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Every book.
+    books: Vec<ShelvedBookBody>,
+}
+
+/// How a book is that is read here.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShelvedBookBody {
+    /// Its name.
+    book: String,
+    /// Whether its model follows its store.
+    follows: bool,
+    /// What keeps it from that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// How old what is answered may be, in milliseconds; null where that was not measured yet.
+    age_ms: Option<u128>,
     /// Its builds, as they were measured last.
-    projections: Vec<BuildBody>,
+    builds: Vec<BuildBody>,
 }
 
 /// Tells that the process answers.
@@ -38,7 +66,7 @@ pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Tells whether the store answers and the read model keeps up.
+/// Tells whether the store answers.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
@@ -47,35 +75,50 @@ pub(crate) async fn livez() -> &'static str {
     )
 )]
 pub(crate) async fn readyz(State(ledger): State<Arc<Ledger>>) -> Response {
-    let (status, error) = match ledger.progress().status() {
-        Status::Starting => ("starting", Some("the projection is starting".to_owned())),
-        Status::Running => ("running", None),
-        Status::Standby => ("standby", None),
-        Status::Retrying { error } => ("retrying", Some(error)),
-        Status::Paused => ("paused", Some("the projection is paused".to_owned())),
-        Status::OtherRevision { live } => {
-            let reason = format!("the live read model is of revision {live}");
-            ("other_revision", Some(reason))
-        }
-        Status::Stopped { error } => ("stopped", Some(error.unwrap_or_default())),
-    };
-    // What the runner tells is not enough: what has died or hangs tells nothing.
-    let late = ledger.detector.check().err().map(|alarm| alarm.to_string());
     let silent = ledger.store().head().await.err();
-    let silent = silent.map(|error| error.to_string());
-    let reason = silent.or(error).or(late);
+    let reason = silent.map(|error| error.to_string());
     let body = ReadyBody {
         ready: reason.is_none(),
         reason,
-        status,
-        projections: BuildBody::all(&ledger.detector),
     };
-    let status = if body.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    (status(body.ready), Json(body)).into_response()
+}
+
+/// Tells whether the read models answer, and how old what each of them answers may be.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses(
+        (status = 200, description = "Ready", body = BalancesReadyBody),
+        (status = 503, description = "Not ready, and why", body = BalancesReadyBody),
+    )
+)]
+pub(crate) async fn balances_readyz(State(shelf): State<Arc<Shelf>>) -> Response {
+    let mut reason = None;
+    for book in shelf.books() {
+        match book.queries.now().await {
+            Ok(model) => {
+                // What was read is right, whatever becomes of the connection.
+                let _ = model.close().await;
+            }
+            Err(error) => reason = Some(format!("book {}: {error}", book.name)),
+        }
+    }
+    let books = shelf.books().iter().map(|book| {
+        let reason = book.hindrance();
+        ShelvedBookBody {
+            book: book.name.to_string(),
+            follows: reason.is_none(),
+            reason,
+            age_ms: book.age().map(|age| age.as_millis()),
+            builds: BuildBody::all(&book.detector),
+        }
+    });
+    let body = BalancesReadyBody {
+        ready: reason.is_none(),
+        reason,
+        books: books.collect(),
     };
-    (status, Json(body)).into_response()
+    (status(body.ready), Json(body)).into_response()
 }
 
 /// Figures in the text format of Prometheus.
@@ -83,10 +126,17 @@ pub(crate) async fn readyz(State(ledger): State<Arc<Ledger>>) -> Response {
     get, path = "/metrics", tag = "health",
     responses((status = 200, description = "Figures", body = String))
 )]
-pub(crate) async fn metrics(State(ledger): State<Arc<Ledger>>) -> Response {
-    let text = ledger.metrics.as_ref().map_or_else(
-        String::new,
-        metrics_exporter_prometheus::PrometheusHandle::render,
-    );
+pub(crate) async fn metrics(Extension(Figures(handle)): Extension<Figures>) -> Response {
+    let text = handle
+        .as_ref()
+        .map_or_else(String::new, PrometheusHandle::render);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+const fn status(ready: bool) -> StatusCode {
+    if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
 use crate::account::AccountId;
+use crate::balances::{BookName, Shelf};
 use crate::hold::{CaptureHold, Hold, HoldId, PlaceHold, PlacedHold, ReleaseHold, Resolution};
 use crate::http::command::{AcceptedJointly, answer, execute_jointly, execute_looked_up, located};
 use crate::http::cursor;
@@ -20,7 +20,8 @@ use crate::http::idempotency::Caller;
 use crate::http::input::{AmountText, Body, ClientId, Params, PathId, currency, text, word};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::routes;
-use crate::http::times::{ModelParams, time_text};
+use crate::http::shelf::{Origin, Sought};
+use crate::http::times::{Asked, ModelParams, time_text};
 use crate::journal::EntryId;
 use crate::read_model::{HoldRow, HoldsFilter};
 
@@ -73,6 +74,9 @@ pub struct CaptureRequest {
 /// A hold.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HoldBody {
+    /// The book that it is in. Not told in answer to a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    book: Option<String>,
     /// Its id.
     hold_id: String,
     /// `open`, `captured`, `released`, `expired`, or `ruled_out` when it was released before it was
@@ -116,6 +120,8 @@ pub struct HoldsPage {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct HoldsParams {
+    /// The book, where several have such an account.
+    book: Option<String>,
     /// Only those that are `open`, `captured`, `released` or `expired`.
     state: Option<String>,
     /// Where the page before ended.
@@ -258,18 +264,24 @@ pub(crate) async fn release(
     responses(
         (status = 200, description = "The hold", body = HoldBody),
         (status = 404, description = "No such hold", body = ProblemBody),
+        (status = 409, description = "Several books have it", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn one(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<HoldId>,
     Params(params): Params<ModelParams>,
-) -> Result<Json<HoldBody>, Problem> {
-    let model = ledger.model(params.min_position.as_deref()).await?;
-    let hold = model.hold(&id).await?;
-    model.close().await?;
-    Ok(Json(hold.ok_or_else(Problem::hold_not_found)?.into()))
+) -> Result<Response, Problem> {
+    let sought = Sought::Hold(&id);
+    let opened = shelf
+        .open(params.book.as_deref(), sought, params.asked())
+        .await?;
+    let hold = opened.model.hold(&id).await?;
+    let (book, origin) = (opened.book.name.clone(), Origin::of(&opened));
+    opened.model.close().await?;
+    let hold = hold.ok_or_else(Problem::hold_not_found)?;
+    Ok(origin.answer(HoldBody::of_row(hold, &book)))
 }
 
 /// The holds on an account.
@@ -279,32 +291,44 @@ pub(crate) async fn one(
     responses(
         (status = 200, description = "A page of holds", body = HoldsPage),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 409, description = "Several books have it", body = ProblemBody),
         (status = 422, description = "The query is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn of_account(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<AccountId>,
     Params(params): Params<HoldsParams>,
-) -> Result<Json<HoldsPage>, Problem> {
+) -> Result<Response, Problem> {
     let filter = HoldsFilter {
         state: params.state,
     };
-    let list = format!("holds/{id}/{filter:?}");
+    let list = format!("holds/{:?}/{id}/{filter:?}", params.book);
     let limit = cursor::limit(params.limit)?;
     let after = match &params.cursor {
         Some(cursor) => cursor::decode(&list, cursor)?,
         None => String::new(),
     };
-    let model = ledger.model(params.min_position.as_deref()).await?;
+    let asked = Asked {
+        min_position: params.min_position.as_deref(),
+        ..Asked::default()
+    };
+    let sought = Sought::Account(&id);
+    let opened = shelf.open(params.book.as_deref(), sought, asked).await?;
+    let model = &opened.model;
     let account = model.account(&id).await?;
     account.ok_or_else(Problem::account_not_found)?;
     let holds = model.holds(&id, &filter, &after, i64::from(limit)).await?;
-    model.close().await?;
+    let (book, origin) = (opened.book.name.clone(), Origin::of(&opened));
+    opened.model.close().await?;
     let last = holds.last().map(|hold| hold.hold_id.to_string());
-    Ok(Json(HoldsPage {
+    let holds: Vec<HoldBody> = holds
+        .into_iter()
+        .map(|hold| HoldBody::of_row(hold, &book))
+        .collect();
+    Ok(origin.answer(HoldsPage {
         next_cursor: cursor::next(&list, holds.len(), limit, last),
-        holds: holds.into_iter().map(HoldBody::from).collect(),
+        holds,
     }))
 }
 
@@ -347,6 +371,7 @@ impl HoldBody {
         let state = hold.resolution.as_ref();
         let placed = hold.placed.as_ref();
         Self {
+            book: None,
             hold_id: id.to_string(),
             state: state.map_or("open", Resolution::as_str).to_owned(),
             account_id: placed.map(|placed| placed.account.to_string()),
@@ -363,11 +388,13 @@ impl HoldBody {
     }
 }
 
-impl From<HoldRow> for HoldBody {
-    fn from(row: HoldRow) -> Self {
+impl HoldBody {
+    /// A hold of this book.
+    fn of_row(row: HoldRow, book: &BookName) -> Self {
         let held = row.held.as_ref();
         let (captured, entry_id) = row.captured.unzip();
         Self {
+            book: Some(book.to_string()),
             hold_id: row.hold_id.to_string(),
             state: row.state,
             account_id: held.map(|held| held.account_id.to_string()),

@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use folio_core::EventStore;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Ledger;
 use crate::http::input::Params;
 use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::times::{ModelParams, PATIENCE};
+use crate::http::times::PATIENCE;
 use crate::monitor::Violation;
 
 /// How many violations are listed.
@@ -47,10 +47,19 @@ pub struct ViolationBody {
     what: String,
 }
 
+/// How far it must have been watched.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct InvariantsParams {
+    /// Waits until the monitor has this position: the `Folio-Position` of a write.
+    min_position: Option<String>,
+}
+
 /// Tells whether what must be so of the book is so after every command, and names the first events after
 /// which it is not.
 #[utoipa::path(
-    get, path = "/v1/invariants", tag = "health", params(ModelParams),
+    get, path = "/v1/invariants", tag = "health", params(InvariantsParams),
     responses(
         (status = 200, description = "What was found", body = InvariantsBody),
         (status = 422, description = "The query is wrong", body = ProblemBody),
@@ -58,10 +67,12 @@ pub struct ViolationBody {
 )]
 pub(crate) async fn found(
     State(ledger): State<Arc<Ledger>>,
-    Params(params): Params<ModelParams>,
+    Params(params): Params<InvariantsParams>,
 ) -> Result<Response, Problem> {
     let store_id = ledger.store().store_id();
-    let invariants = match ledger.position_of(params.min_position.as_deref())? {
+    let token = params.min_position.as_deref();
+    let token = token.map(PositionToken::parse).transpose()?;
+    let invariants = match token.and_then(|token| token.position_in(store_id)) {
         Some(position) => ledger.invariants.at(position, PATIENCE).await?,
         None => ledger.invariants.now().await?,
     };

@@ -1,10 +1,12 @@
-//! The accounts service over HTTP. Only here are status codes known.
+//! The services over HTTP. Only here are status codes known.
 //!
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
-//! handler. [`accounts`], [`account_changes`], [`entries`], [`bulk_entries`], [`holds`], [`periods`],
-//! and the shorthands [`postings`] and [`bulk`] write by way of `command`; [`reads`], [`statement`],
-//! [`account_entries`], [`trial_balance`], [`events`], [`outcomes`] and [`feed`] read; [`health`], [`projections`]
-//! and [`invariants`] tell how the service is.
+//! handler. Those of the accounts service have its [`Ledger`](crate::Ledger) as their state: [`accounts`],
+//! [`account_changes`], [`entries`], [`bulk_entries`], [`holds`], [`periods`], and the shorthands [`postings`] and
+//! [`bulk`] write by way of `command`; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store. Those of the
+//! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
+//! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
+//! [`health`], [`projections`] and [`invariants`] tell how a service is.
 
 pub mod account_body;
 pub mod account_changes;
@@ -14,6 +16,7 @@ pub mod bulk;
 pub mod bulk_entries;
 mod command;
 pub mod cursor;
+mod cut;
 pub mod entries;
 pub mod entry_body;
 pub mod events;
@@ -32,12 +35,15 @@ pub mod postings;
 pub mod problem;
 pub mod projections;
 pub mod reads;
+pub mod replays;
 pub mod router;
 mod routes;
+pub mod shelf;
 pub mod statement;
 pub mod times;
 pub mod trial_balance;
 
+pub use axum::Router;
 pub use position::PositionToken;
 pub use problem::Problem;
-pub use router::{openapi, router, serve};
+pub use router::{accounts_openapi, accounts_router, balances_openapi, balances_router, serve};

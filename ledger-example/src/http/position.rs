@@ -30,6 +30,14 @@ impl PositionToken {
         Self(vec![(store_id, position)])
     }
 
+    /// The token of positions in several stores; none without any, or with more than a token holds.
+    #[must_use]
+    pub fn of_all(pairs: Vec<(StoreId, Position)>) -> Option<Self> {
+        (1..=PAIRS_MAX)
+            .contains(&pairs.len())
+            .then_some(Self(pairs))
+    }
+
     /// The position in a store, if the token speaks of it.
     #[must_use]
     pub fn position_in(&self, store_id: StoreId) -> Option<Position> {

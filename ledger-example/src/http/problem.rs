@@ -162,6 +162,21 @@ impl Problem {
         }
     }
 
+    pub(crate) fn book_not_found(name: &str) -> Self {
+        Self::client(
+            StatusCode::NOT_FOUND,
+            "book_not_found",
+            "No such book",
+            format!("no book of the name {name:?} is read here"),
+        )
+    }
+
+    pub(crate) fn several_books(names: &[&str]) -> Self {
+        let detail = format!("name one of them with book: {}", names.join(", "));
+        let title = "Several books have it";
+        Self::client(StatusCode::CONFLICT, "several_books", title, detail).naming("books", names)
+    }
+
     pub(crate) fn entry_not_found() -> Self {
         LedgerRefusal::EntryNotFound.into()
     }

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::State;
+use axum::{Extension, Json};
 use folio_projections::{Detector, Lag};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Ledger;
+/// What measures the projections of a service.
+#[derive(Debug, Clone)]
+pub(crate) struct Detectors(pub(crate) Arc<[Detector]>);
 
-/// The builds of the projections of balances and of invariants.
+/// The builds of the service's projections.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProjectionsBody {
     /// How long ago they were measured, in milliseconds; null when they were not yet.
     measured_ms_ago: Option<u128>,
-    /// Those of balances, then those of invariants, in the order of their numbers.
+    /// Those of one projection after those of another, each in the order of their numbers.
     builds: Vec<BuildBody>,
 }
 
@@ -54,9 +55,10 @@ pub struct BuildBody {
     get, path = "/v1/projections", tag = "health",
     responses((status = 200, description = "The builds", body = ProjectionsBody))
 )]
-pub(crate) async fn list(State(ledger): State<Arc<Ledger>>) -> Json<ProjectionsBody> {
-    let detectors = [&ledger.detector, &ledger.invariants_detector];
-    let since = |detector: &&Detector| detector.last().map(|(since, _)| since.as_millis());
+pub(crate) async fn list(
+    Extension(Detectors(detectors)): Extension<Detectors>,
+) -> Json<ProjectionsBody> {
+    let since = |detector: &Detector| detector.last().map(|(since, _)| since.as_millis());
     Json(ProjectionsBody {
         // The older one; none is older still.
         measured_ms_ago: detectors
@@ -64,7 +66,7 @@ pub(crate) async fn list(State(ledger): State<Arc<Ledger>>) -> Json<ProjectionsB
             .map(since)
             .collect::<Option<Vec<_>>>()
             .and_then(|ages| ages.into_iter().max()),
-        builds: detectors.into_iter().flat_map(BuildBody::all).collect(),
+        builds: detectors.iter().flat_map(BuildBody::all).collect(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! All routes, what surrounds them, and serving them until told to stop.
+//! All routes of each service, what surrounds them, and serving them until told to stop.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,13 +17,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Ledger;
+use crate::balances::Shelf;
 use crate::http::feed::Stopping;
+use crate::http::health::Figures;
 use crate::http::layer::around;
 use crate::http::openapi::with_problems;
 use crate::http::problem::Problem;
+use crate::http::projections::Detectors;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, invariants, outcomes, periods, postings, projections, reads, statement, trial_balance,
+    holds, invariants, outcomes, periods, postings, projections, reads, replays, statement,
+    trial_balance,
 };
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
@@ -32,19 +36,58 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[derive(OpenApi)]
+#[openapi(info(
+    title = "Folio ledger: accounts",
+    description = "One book, in double entry. Amounts are decimal strings. Every request that \
+               writes takes an Idempotency-Key; problems are application/problem+json."
+))]
+struct AccountsDoc;
+
+#[derive(OpenApi)]
 #[openapi(
     components(schemas(statement::StatementFormat)),
     info(
-        title = "Folio ledger: accounts",
-        description = "One book, in double entry. Amounts are decimal strings. Every request that \
-                   writes takes an Idempotency-Key; problems are application/problem+json."
+        title = "Folio ledger: balances",
+        description = "The balances of all books. Amounts are decimal strings; problems are \
+                   application/problem+json. Where several books have what is asked for, name one."
     )
 )]
-struct ApiDoc;
+struct BalancesDoc;
 
-/// The service's routes.
-pub fn router(ledger: Arc<Ledger>) -> Router {
-    let (router, openapi) = documented().split_for_parts();
+/// The routes of the accounts service.
+pub fn accounts_router(ledger: Arc<Ledger>) -> Router {
+    let detectors = Detectors(ledger.detectors.clone().into());
+    let figures = Figures(ledger.metrics.clone());
+    assembled(accounts_routes(), ledger)
+        .layer(Extension(detectors))
+        .layer(Extension(figures))
+}
+
+/// The routes of the balances service.
+pub fn balances_router(shelf: Arc<Shelf>) -> Router {
+    let detectors = shelf.books().iter().map(|book| book.detector.clone());
+    let detectors = Detectors(detectors.collect());
+    let figures = Figures(shelf.metrics.clone());
+    assembled(balances_routes(), shelf)
+        .layer(Extension(detectors))
+        .layer(Extension(figures))
+}
+
+/// The OpenAPI document of the accounts service.
+#[must_use]
+pub fn accounts_openapi() -> utoipa::openapi::OpenApi {
+    with_problems(accounts_routes().into_openapi())
+}
+
+/// The OpenAPI document of the balances service.
+#[must_use]
+pub fn balances_openapi() -> utoipa::openapi::OpenApi {
+    with_problems(balances_routes().into_openapi())
+}
+
+/// The routes with their document, and with all that surrounds them.
+fn assembled<S: Clone + Send + Sync + 'static>(routes: OpenApiRouter<S>, state: S) -> Router {
+    let (router, openapi) = routes.split_for_parts();
     let openapi = Arc::new(with_problems(openapi));
     router
         .route(
@@ -76,47 +119,30 @@ pub fn router(ledger: Arc<Ledger>) -> Router {
             Problem::internal(&Panicked).into_response()
         }))
         .layer(from_fn(around))
-        .with_state(ledger)
+        .with_state(state)
 }
 
-/// The OpenAPI document of the routes.
-#[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    with_problems(documented().into_openapi())
-}
-
-fn documented() -> OpenApiRouter<Arc<Ledger>> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
-        .routes(routes!(accounts::open, accounts::list))
-        .routes(routes!(accounts::one))
+fn accounts_routes() -> OpenApiRouter<Arc<Ledger>> {
+    OpenApiRouter::with_openapi(AccountsDoc::openapi())
+        .routes(routes!(accounts::open))
         .routes(routes!(account_changes::limits))
         .routes(routes!(account_changes::freeze))
         .routes(routes!(account_changes::unfreeze))
-        .routes(routes!(
-            account_changes::metadata,
-            account_changes::change_metadata
-        ))
+        .routes(routes!(account_changes::change_metadata))
         .routes(routes!(account_changes::begin_closing))
         .routes(routes!(account_changes::close))
         .routes(routes!(postings::credit))
         .routes(routes!(postings::debit))
         .routes(routes!(bulk::bulk))
-        .routes(routes!(entries::post, entries::list))
+        .routes(routes!(entries::post))
         .routes(routes!(bulk_entries::bulk))
-        .routes(routes!(entries::one))
         .routes(routes!(entries::reverse))
         .routes(routes!(holds::place))
-        .routes(routes!(holds::one))
         .routes(routes!(holds::capture))
         .routes(routes!(holds::release))
-        .routes(routes!(holds::of_account))
         .routes(routes!(periods::list))
         .routes(routes!(periods::close))
-        .routes(routes!(trial_balance::totals))
-        .routes(routes!(trial_balance::accounts))
-        .routes(routes!(reads::balance))
-        .routes(routes!(statement::statement))
-        .routes(routes!(account_entries::entries))
+        .routes(routes!(replays::balance))
         .routes(routes!(outcomes::outcomes))
         .routes(routes!(events::events))
         .routes(routes!(feed::feed))
@@ -124,6 +150,26 @@ fn documented() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+fn balances_routes() -> OpenApiRouter<Arc<Shelf>> {
+    OpenApiRouter::with_openapi(BalancesDoc::openapi())
+        .routes(routes!(accounts::list))
+        .routes(routes!(accounts::one))
+        .routes(routes!(account_changes::metadata))
+        .routes(routes!(reads::balance))
+        .routes(routes!(statement::statement))
+        .routes(routes!(account_entries::entries))
+        .routes(routes!(holds::of_account))
+        .routes(routes!(holds::one))
+        .routes(routes!(entries::list))
+        .routes(routes!(entries::one))
+        .routes(routes!(trial_balance::totals))
+        .routes(routes!(trial_balance::accounts))
+        .routes(routes!(projections::list))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::balances_readyz))
         .routes(routes!(health::metrics))
 }
 

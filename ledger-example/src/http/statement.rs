@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -11,11 +10,12 @@ use folio_core::{Money, Position};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Ledger;
 use crate::account::{AccountId, ContraAccount};
+use crate::balances::Shelf;
 use crate::http::cursor;
 use crate::http::input::{Params, PathId};
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::shelf::{Origin, Sought};
 use crate::http::times::{Asked, FIRST_DAY, time_text};
 use crate::read_model::{LegRow, Place, Statement, StatementLine};
 
@@ -24,6 +24,8 @@ use crate::read_model::{LegRow, Place, Statement, StatementLine};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct StatementParams {
+    /// The book, where several have such an account.
+    book: Option<String>,
     /// The first day; all from the beginning, when left out.
     from: Option<NaiveDate>,
     /// The last day; all that takes effect later too, when left out.
@@ -55,6 +57,8 @@ pub enum StatementFormat {
 /// A page of a statement.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatementPage {
+    /// The book that the account is in.
+    book: String,
     /// The account.
     account_id: String,
     /// ISO 4217 code.
@@ -112,16 +116,17 @@ pub struct LineBody {
             (StatementPage = "application/json"), (String = "text/csv"),
         )),
         (status = 404, description = "No such account", body = ProblemBody),
+        (status = 409, description = "Several books have such an account", body = ProblemBody),
         (status = 422, description = "The query is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn statement(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     PathId(id): PathId<AccountId>,
     Params(params): Params<StatementParams>,
 ) -> Result<Response, Problem> {
     let from = params.from.unwrap_or(FIRST_DAY);
-    let list = format!("statement/{id}/{from}/{:?}", params.to);
+    let list = format!("statement/{:?}/{id}/{from}/{:?}", params.book, params.to);
     let limit = cursor::limit(params.limit)?;
     let after = params
         .cursor
@@ -134,7 +139,9 @@ pub(crate) async fn statement(
         known_at: known.as_deref().or(params.known_at.as_deref()),
         min_position: params.min_position.as_deref().filter(|_| known.is_none()),
     };
-    let (model, as_of) = ledger.model_as_of(asked).await?;
+    let sought = Sought::Account(&id);
+    let opened = shelf.open(params.book.as_deref(), sought, asked).await?;
+    let (model, as_of) = (&opened.model, opened.as_of);
     let account = model.account(&id).await?;
     let account = account.ok_or_else(Problem::account_not_found)?;
     let start = match &after {
@@ -148,11 +155,13 @@ pub(crate) async fn statement(
     } = model
         .statement(&account, from, as_of, start, i64::from(limit))
         .await?;
-    model.close().await?;
+    let (book, origin) = (opened.book.name.to_string(), Origin::of(&opened));
+    opened.model.close().await?;
 
     let last = lines.last().map(|line| After::text(as_of.known, line));
     let next_cursor = cursor::next(&list, lines.len(), limit, last);
     let page = StatementPage {
+        book,
         account_id: id.to_string(),
         currency: account.currency.code().to_owned(),
         normal_side: account.normal_side.as_str(),
@@ -163,8 +172,12 @@ pub(crate) async fn statement(
         next_cursor,
     };
     match params.format {
-        Some(StatementFormat::Csv) => csv(page),
-        Some(StatementFormat::Json) | None => Ok(Json(page).into_response()),
+        Some(StatementFormat::Csv) => {
+            let mut response = csv(page)?;
+            origin.put(response.headers_mut());
+            Ok(response)
+        }
+        Some(StatementFormat::Json) | None => Ok(origin.answer(page)),
     }
 }
 

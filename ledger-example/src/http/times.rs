@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use folio_core::{EventStore, Position, Timestamp};
+use folio_core::{Position, StoreId, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::Ledger;
 use crate::http::position::PositionToken;
 use crate::http::problem::Problem;
-use crate::read_model::{AsOf, Balances};
 
 /// Longest wait for a position that the model does not have yet.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,8 +18,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ModelParams {
+    /// The book, where several have what is asked for.
+    pub(crate) book: Option<String>,
     /// Waits until the model has this position: the `Folio-Position` of a write.
     pub(crate) min_position: Option<String>,
+}
+
+impl ModelParams {
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            min_position: self.min_position.as_deref(),
+            ..Asked::default()
+        }
+    }
 }
 
 /// Which past, and how much of it: what an answer shall be reproducible by.
@@ -32,69 +41,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) min_position: Option<&'a str>,
 }
 
-impl Ledger {
-    /// The model as of one moment, once it has every position of the token that it is fed by.
-    pub(crate) async fn model(&self, token: Option<&str>) -> Result<Balances, Problem> {
-        self.model_at(self.position_of(token)?).await
-    }
-
-    /// The position of a token that is one of this store's. Others are of no concern to its models.
-    pub(crate) fn position_of(&self, token: Option<&str>) -> Result<Option<Position>, Problem> {
-        Ok(match token {
-            Some(token) => PositionToken::parse(token)?.position_in(self.store().store_id()),
-            None => None,
-        })
-    }
-
-    /// The model, and what of it was asked for: without bounds, all that it has.
-    pub(crate) async fn model_as_of(&self, asked: Asked<'_>) -> Result<(Balances, AsOf), Problem> {
-        let effective = asked.effective.unwrap_or(NaiveDate::MAX).min(LAST_DAY);
-        if asked.known_at.is_some() && asked.min_position.is_some() {
-            return Err(Problem::unprocessable(
-                "invalid_query",
-                "Not what this endpoint takes",
-                "ask for one of min_position and known_at",
-            ));
-        }
-        let (model, known) = match asked.known_at {
-            None => {
-                let model = self.model(asked.min_position).await?;
-                let known = model.position();
-                (model, known)
-            }
-            Some(text) => match KnownAt::parse(self, text)? {
-                KnownAt::Position(known) => {
-                    let head = self.store().head().await?;
-                    if known > head {
-                        return Err(ahead(format!("the store's last position is {head}")));
-                    }
-                    (self.model_at(Some(known)).await?, known)
-                }
-                KnownAt::Moment(moment) => {
-                    if moment > self.now().await?.0 {
-                        return Err(ahead("the moment lies in the future".to_owned()));
-                    }
-                    // Whatever was recorded up to then is in the store.
-                    let head = self.store().head().await?;
-                    let model = self.model_at(Some(head)).await?;
-                    let known = model.known_at(moment).await?;
-                    (model, known)
-                }
-            },
-        };
-        Ok((model, AsOf { effective, known }))
-    }
-
-    pub(crate) async fn model_at(&self, position: Option<Position>) -> Result<Balances, Problem> {
-        Ok(match position {
-            Some(position) => self.queries.at(position, PATIENCE).await?,
-            None => self.queries.now().await?,
-        })
-    }
-}
-
 /// The last day that an entry can take effect on.
-const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
+pub(crate) const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
     Some(day) => day,
     None => NaiveDate::MAX,
 };
@@ -105,13 +53,16 @@ pub(crate) const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(1, 1, 1) {
     None => NaiveDate::MIN,
 };
 
-enum KnownAt {
+/// Up to where what was recorded is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KnownAt {
     Position(Position),
     Moment(Timestamp),
 }
 
 impl KnownAt {
-    fn parse(ledger: &Ledger, text: &str) -> Result<Self, Problem> {
+    /// What a text says of this store.
+    pub(crate) fn parse(text: &str, store_id: StoreId) -> Result<Self, Problem> {
         if let Some(position) = text.parse().ok().and_then(Position::new) {
             return Ok(Self::Position(position));
         }
@@ -120,7 +71,7 @@ impl KnownAt {
             return Ok(Self::Moment(moment));
         }
         PositionToken::decode(text)
-            .and_then(|token| token.position_in(ledger.store().store_id()))
+            .and_then(|token| token.position_in(store_id))
             .map(Self::Position)
             .ok_or_else(|| {
                 Problem::unprocessable(
@@ -133,7 +84,7 @@ impl KnownAt {
     }
 }
 
-fn ahead(detail: String) -> Problem {
+pub(crate) fn ahead(detail: String) -> Problem {
     Problem::unprocessable("known_at_ahead", "Not known yet", detail)
 }
 

@@ -1,19 +1,19 @@
 //! The trial balance: all debits and all credits of each currency, which are the same.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::NaiveDate;
-use folio_core::{EventStore, Position};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Ledger;
+use crate::account::Sides;
+use crate::balances::{BookName, Shelf};
 use crate::http::cursor;
+use crate::http::cut::{AskedPage, room};
 use crate::http::input::Params;
-use crate::http::position::PositionToken;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::times::Asked;
 use crate::read_model::TotalRow;
@@ -23,6 +23,8 @@ use crate::read_model::TotalRow;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TrialBalanceParams {
+    /// One book; all of them together when left out.
+    book: Option<String>,
     /// Only what takes effect up to and including this day.
     as_of_effective: Option<NaiveDate>,
     /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment. The
@@ -37,6 +39,8 @@ pub struct TrialBalanceParams {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TrialAccountsParams {
+    /// One book; all of them when left out.
+    book: Option<String>,
     /// Only what takes effect up to and including this day.
     as_of_effective: Option<NaiveDate>,
     /// Only what was known then: a position, the value of a `Folio-Position` header, or a moment.
@@ -53,12 +57,23 @@ pub struct TrialAccountsParams {
 /// A trial balance.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TrialBalanceBody {
-    /// The position up to which it is known.
-    known_at: i64,
+    /// The position up to which it is known; null where it is of several books.
+    known_at: Option<i64>,
+    /// The books that it is of, each with the position up to which it is known.
+    books: Vec<BookPositionBody>,
     /// The last day that counts, where one was asked for.
     as_of_effective: Option<NaiveDate>,
     /// One for each currency that anything was posted in.
     currencies: Vec<CurrencyBody>,
+}
+
+/// How much of a book is known.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BookPositionBody {
+    /// The book.
+    book: String,
+    /// The position up to which it is known.
+    known_at: i64,
 }
 
 /// The sums of one currency.
@@ -77,9 +92,9 @@ pub struct CurrencyBody {
 /// A page of the accounts of a trial balance.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TrialAccountsPage {
-    /// The position up to which it is known.
-    known_at: i64,
-    /// Those that anything was posted to, in the order of their ids.
+    /// The position up to which it is known; null where it is of several books.
+    known_at: Option<i64>,
+    /// Those that anything was posted to: book after book, in the order of their ids.
     accounts: Vec<TrialAccountBody>,
     /// Where the next page starts; null on the last one.
     next_cursor: Option<String>,
@@ -88,6 +103,8 @@ pub struct TrialAccountsPage {
 /// What was posted to one account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TrialAccountBody {
+    /// The book that it is in.
+    book: String,
     /// The account.
     account_id: String,
     /// ISO 4217 code.
@@ -100,16 +117,17 @@ pub struct TrialAccountBody {
     net: String,
 }
 
-/// The trial balance of the book.
+/// The trial balance of a book, or of all of them together.
 #[utoipa::path(
     get, path = "/v1/trial-balance", tag = "journal", params(TrialBalanceParams),
     responses(
         (status = 200, description = "The trial balance", body = TrialBalanceBody),
+        (status = 404, description = "No such book", body = ProblemBody),
         (status = 422, description = "The query is wrong", body = ProblemBody),
     )
 )]
 pub(crate) async fn totals(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     Params(params): Params<TrialBalanceParams>,
 ) -> Result<Response, Problem> {
     let asked = Asked {
@@ -117,28 +135,46 @@ pub(crate) async fn totals(
         known_at: params.known_at.as_deref(),
         min_position: params.min_position.as_deref(),
     };
-    let (model, as_of) = ledger.model_as_of(asked).await?;
+    let page = AskedPage {
+        book: params.book.as_deref(),
+        asked,
+        list: "trial-balance",
+        cursor: None,
+    };
+    let cut = shelf.cut(page).await?;
     let is_of_the_past = asked.effective.is_some() || asked.known_at.is_some();
-    let currencies = model.trial_balance(is_of_the_past.then_some(as_of)).await?;
-    let position = model.position();
-    model.close().await?;
-    let currencies = currencies.iter().map(|row| {
-        let net = row.posted.debits.checked_sub(row.posted.credits)?;
+    let (mut sums, mut books) = (BTreeMap::<&str, Sides>::new(), Vec::new());
+    for opened in cut.all() {
+        let as_of = is_of_the_past.then_some(opened.as_of);
+        for row in opened.model.trial_balance(as_of).await? {
+            let sum = sums.entry(row.currency.code());
+            let sum = sum.or_insert_with(|| Sides::zero(row.currency));
+            *sum = Sides {
+                debits: sum.debits.checked_add(row.posted.debits)?,
+                credits: sum.credits.checked_add(row.posted.credits)?,
+            };
+        }
+        books.push(BookPositionBody {
+            book: opened.book.name.to_string(),
+            known_at: opened.as_of.known.number(),
+        });
+    }
+    let currencies = sums.into_iter().map(|(currency, posted)| {
+        let net = posted.debits.checked_sub(posted.credits)?;
         Ok(CurrencyBody {
-            currency: row.currency.code(),
-            debits: row.posted.debits.amount_text(),
-            credits: row.posted.credits.amount_text(),
+            currency,
+            debits: posted.debits.amount_text(),
+            credits: posted.credits.amount_text(),
             net: net.amount_text(),
         })
     });
     let body = TrialBalanceBody {
-        known_at: as_of.known.number(),
+        known_at: cut.known_at(),
+        books,
         as_of_effective: asked.effective,
         currencies: currencies.collect::<Result<_, Problem>>()?,
     };
-    let mut response = Json(body).into_response();
-    PositionToken::of(ledger.store().store_id(), position).put(response.headers_mut());
-    Ok(response)
+    cut.answer(body).await
 }
 
 /// The accounts of the trial balance.
@@ -150,50 +186,50 @@ pub(crate) async fn totals(
     )
 )]
 pub(crate) async fn accounts(
-    State(ledger): State<Arc<Ledger>>,
+    State(shelf): State<Arc<Shelf>>,
     Params(params): Params<TrialAccountsParams>,
-) -> Result<Json<TrialAccountsPage>, Problem> {
-    let list = format!("trial-balance/{:?}", params.as_of_effective);
+) -> Result<Response, Problem> {
+    let list = format!(
+        "trial-balance/{:?}/{:?}",
+        params.book, params.as_of_effective
+    );
     let limit = cursor::limit(params.limit)?;
-    let after = params.cursor.as_deref();
-    let after = after
-        .map(|cursor| cursor::decode(&list, cursor))
-        .transpose()?;
-    // The position that all pages are of, and the account.
-    let after = after
-        .as_deref()
-        .map(|after| after.split_once(' ').ok_or_else(cursor::invalid))
-        .transpose()?;
-    if after.is_some_and(|(known, _)| known.parse().ok().and_then(Position::new).is_none()) {
-        return Err(cursor::invalid());
-    }
-    let known = after.map(|(known, _)| known);
-    let asked = Asked {
-        effective: params.as_of_effective,
-        known_at: known.or(params.known_at.as_deref()),
-        min_position: params.min_position.as_deref().filter(|_| known.is_none()),
+    let page = AskedPage {
+        book: params.book.as_deref(),
+        asked: Asked {
+            effective: params.as_of_effective,
+            known_at: params.known_at.as_deref(),
+            min_position: params.min_position.as_deref(),
+        },
+        list: &list,
+        cursor: params.cursor.as_deref(),
     };
-    let (model, as_of) = ledger.model_as_of(asked).await?;
-    let id = after.map_or("", |(_, id)| id);
-    let rows = model
-        .trial_balance_accounts(as_of, id, i64::from(limit))
-        .await?;
-    model.close().await?;
-    let last = rows
-        .last()
-        .map(|row| format!("{} {}", as_of.known, row.account_id));
-    let accounts = rows.iter().map(TrialAccountBody::of);
-    Ok(Json(TrialAccountsPage {
-        known_at: as_of.known.number(),
-        next_cursor: cursor::next(&list, rows.len(), limit, last),
-        accounts: accounts.collect::<Result<_, _>>()?,
-    }))
+    let cut = shelf.cut(page).await?;
+    let mut accounts = Vec::new();
+    let mut last = None;
+    for (opened, after) in cut.books() {
+        let (book, room) = (opened.book.name(), room(limit, accounts.len()));
+        let rows = opened
+            .model
+            .trial_balance_accounts(opened.as_of, after, room);
+        for row in rows.await? {
+            last = Some((book, row.account_id.to_string()));
+            accounts.push(TrialAccountBody::of(&row, book)?);
+        }
+    }
+    let body = TrialAccountsPage {
+        known_at: cut.known_at(),
+        next_cursor: cut.next_cursor(&list, accounts.len(), limit, last),
+        accounts,
+    };
+    cut.answer(body).await
 }
 
 impl TrialAccountBody {
-    fn of(row: &TotalRow) -> Result<Self, Problem> {
+    fn of(row: &TotalRow, book: &BookName) -> Result<Self, Problem> {
         let net = row.posted.debits.checked_sub(row.posted.credits)?;
         Ok(Self {
+            book: book.to_string(),
             account_id: row.account_id.to_string(),
             currency: net.currency().code(),
             debits: row.posted.debits.amount_text(),

@@ -48,6 +48,8 @@ const LEGS_OF: &str = "SELECT position, account_id, side, amount, currency FROM 
 const KNOWN_AT: &str = "SELECT position FROM entries WHERE recorded_at <= $1 \
      ORDER BY position DESC LIMIT 1";
 
+const LATEST: &str = "SELECT recorded_at FROM entries ORDER BY position DESC LIMIT 1";
+
 /// Which legs count: those that take effect up to a day, of those that were recorded up to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsOf {
@@ -138,6 +140,17 @@ impl Balances {
         let rows = self.rows(KNOWN_AT, &[&moment.micros()]).await?;
         let position = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
         Ok(Position::START.plus(position))
+    }
+
+    /// Whether an entry is known that was recorded after `moment`. Then all that was recorded up to it is.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`].
+    pub async fn goes_beyond(&self, moment: Timestamp) -> Result<bool, QueryError> {
+        let rows = self.rows(LATEST, &[]).await?;
+        let latest = rows.first().map(|row| row.try_get(0)).transpose()?;
+        Ok(latest.is_some_and(|latest: i64| latest > moment.micros()))
     }
 
     /// What was posted to an account.

@@ -23,7 +23,8 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// The migrations of the read model's database that are the ledger's own.
+/// The migrations that remove the read model of the ledger's first version, which was in the database of a
+/// book's own models.
 #[must_use]
 pub fn migrations() -> folio_postgres::migrate::Migrations {
     folio_postgres::migrate::Migrations::new("ledger_balances", embedded::migrations::runner())

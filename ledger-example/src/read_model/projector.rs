@@ -5,6 +5,7 @@ use folio_core::{Aggregate, RecordedEvent};
 use folio_projections::{ModelTransaction, ProjectionName, Projector, ProjectorError, Wanted};
 
 use crate::account::Account;
+use crate::balances::BookName;
 use crate::hold::Hold;
 use crate::journal::Entry;
 use crate::read_model::{account_rows, hold_rows, journal_rows};
@@ -14,18 +15,31 @@ use crate::read_model::{account_rows, hold_rows, journal_rows};
 ///
 /// It adds up on its own and shares no arithmetic with the aggregates beyond
 /// [`Money`](folio_core::Money), so that an audit which compares the two compares two computations.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BalancesProjector;
+///
+/// Each book has a projection of its own, since each has a store of its own, and fails and comes back by
+/// itself.
+#[derive(Debug, Clone, Copy)]
+pub struct BalancesProjector {
+    name: ProjectionName,
+}
 
 impl BalancesProjector {
-    /// Its name and revision.
-    pub const NAME: ProjectionName = ProjectionName::new("balances", 2);
+    const REVISION: i32 = 2;
+
+    /// Projects the book of this name.
+    #[must_use]
+    pub fn of(book: &BookName) -> Self {
+        let name = format!("balances_{book}");
+        Self {
+            name: ProjectionName::named(&name, Self::REVISION),
+        }
+    }
 }
 
 #[async_trait]
 impl Projector for BalancesProjector {
     fn name(&self) -> ProjectionName {
-        Self::NAME
+        self.name
     }
 
     fn wants(&self) -> Wanted {

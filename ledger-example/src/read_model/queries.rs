@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use folio_core::{Aggregate, Position, StoreId, StreamId, Timestamp};
+use folio_core::{Aggregate, Position, StoreId, StreamId};
 use folio_projections::{ReadModelError, Reader, Reading};
 use thiserror::Error;
 use tokio_postgres::Row;
@@ -25,8 +25,6 @@ const HOLD: &str = "SELECT * FROM holds WHERE hold_id = $1";
 const HOLDS: &str = "SELECT * FROM holds \
      WHERE account_id = $1 AND hold_id > $2 AND ($4::text IS NULL OR state = $4) \
      ORDER BY hold_id LIMIT $3";
-const EXPIRED: &str = "SELECT * FROM holds WHERE state = 'open' AND expires_at <= $1 \
-     ORDER BY expires_at LIMIT $2";
 const ALL: &str = "SELECT * FROM accounts";
 const ALL_TOTALS: &str = "SELECT account_id, currency, sum(debits) AS debits, \
      sum(credits) AS credits FROM totals GROUP BY account_id, currency";
@@ -113,6 +111,12 @@ impl Balances {
     #[must_use]
     pub const fn position(&self) -> Position {
         self.reading.position()
+    }
+
+    /// The store that it is a model of; none before its first event.
+    #[must_use]
+    pub const fn store_id(&self) -> Option<StoreId> {
+        self.reading.store_id()
     }
 
     /// One account.
@@ -204,20 +208,6 @@ impl Balances {
         let rows = self
             .rows(HOLDS, &[&account.as_str(), &after, &limit, &filter.state])
             .await?;
-        rows.iter().map(HoldRow::read).collect()
-    }
-
-    /// Open holds whose time is over at `now`, the oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError`].
-    pub async fn expired_holds(
-        &self,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<HoldRow>, QueryError> {
-        let rows = self.rows(EXPIRED, &[&now.micros(), &limit]).await?;
         rows.iter().map(HoldRow::read).collect()
     }
 
@@ -341,7 +331,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    pub(super) fn corrupt(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt(what.to_string())
     }
 }

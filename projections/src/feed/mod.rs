@@ -42,7 +42,7 @@ pub use error::{FeedError, InvalidFeedEvent, InvalidFeedUrl};
 pub use event::FeedEvent;
 pub use page::{FeedPage, PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 pub use served::ServedFeed;
-pub use source::{FeedSettings, FeedSource};
+pub use source::{FeedSettings, FeedSource, Present};
 
 /// The code of the problem with which a feed refuses a reader of another store.
 pub const OTHER_STORE: &str = "other_store";

@@ -1,6 +1,8 @@
 //! A page of a feed, and what must be true of it.
 
-use folio_core::{Filter, Page, Position, ReadError, RecordedEvent, StoreId, error_chain};
+use folio_core::{
+    Filter, Page, Position, ReadError, RecordedEvent, StoreId, Timestamp, error_chain,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::feed::error::FeedError;
@@ -28,9 +30,22 @@ pub struct FeedPage {
     pub through: Position,
     /// The events.
     pub events: Vec<FeedEvent>,
+    /// What time it was by the store's clock before the head was looked up, in microseconds since 1970 in
+    /// UTC, where the feed tells it: whatever was recorded by then is up to `head`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at_us: Option<i64>,
 }
 
 impl FeedPage {
+    /// The page, with what time it was by the store's clock before it was asked for.
+    #[must_use]
+    pub fn told_at(self, time: Timestamp) -> Self {
+        Self {
+            told_at_us: Some(time.micros()),
+            ..self
+        }
+    }
+
     /// The page as an answer to `asked`, the store and its end being known to be right.
     ///
     /// It is made sure that it skips nothing, as far as a reader can tell.
@@ -86,9 +101,7 @@ fn misplaced(position: Position, last: Position, through: Position) -> ReadError
 
 #[cfg(test)]
 mod tests {
-    use folio_core::{
-        BatchSize, CommandId, EventId, InMemoryStore, Member, StreamId, Timestamp, Version,
-    };
+    use folio_core::{BatchSize, CommandId, EventId, InMemoryStore, Member, StreamId, Version};
 
     use super::*;
 
@@ -115,6 +128,7 @@ mod tests {
             head: at(head),
             through: at(through),
             events: positions.iter().map(|number| event(*number)).collect(),
+            told_at_us: None,
         }
     }
 

@@ -76,6 +76,7 @@ impl ServedFeed {
             head: head.max(page.through),
             through: page.through,
             events: page.events.into_iter().map(FeedEvent::from).collect(),
+            told_at_us: None,
         })
     }
 

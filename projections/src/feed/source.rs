@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use folio_core::{BatchSize, Filter, Page, Position, ReadError, StoreId};
+use folio_core::{BatchSize, Filter, Page, Position, ReadError, StoreId, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -43,6 +43,16 @@ impl Default for FeedSettings {
     }
 }
 
+/// How far a store is, and since when it is certain that nothing before is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present {
+    /// The position of its last event.
+    pub head: Position,
+    /// Whatever was recorded by then, by the store's clock, is up to `head`; none where its feed does not
+    /// tell the time.
+    pub told_at: Option<Timestamp>,
+}
+
 /// Another service's events, read from its feed; see [`feed`](crate::feed).
 ///
 /// Nothing is read ahead: the feed is asked when the projection asks.
@@ -76,6 +86,20 @@ impl FeedSource {
             head: watch::Sender::new(Position::START),
             watcher: OnceLock::new(),
         }))
+    }
+
+    /// How far the store is, as its feed tells now.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub async fn present(&self) -> Result<Present, ReadError> {
+        let store_id = self.identify().await?;
+        let page = self.client.ask(&FeedRequest::head(Some(store_id))).await?;
+        Ok(Present {
+            head: page.head,
+            told_at: page.told_at_us.map(Timestamp::from_micros),
+        })
     }
 }
 
@@ -117,9 +141,7 @@ impl Source for FeedSource {
     }
 
     async fn head(&self) -> Result<Position, ReadError> {
-        let store_id = self.identify().await?;
-        let page = self.client.ask(&FeedRequest::head(Some(store_id))).await?;
-        Ok(page.head)
+        Ok(self.present().await?.head)
     }
 
     fn appended(&self) -> watch::Receiver<Position> {

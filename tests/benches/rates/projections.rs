@@ -18,7 +18,8 @@ use folio_projections::{
 use futures_util::future::join;
 use futures_util::{StreamExt, stream};
 use ledger_example::account::{AccountEvent as LedgerEvent, ContraAccount, Opening, Posting};
-use ledger_example::service::{open_balances, open_invariants};
+use ledger_example::balances::open_balances;
+use ledger_example::service::open_invariants;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
 
@@ -152,7 +153,9 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
         let started = Instant::now();
         run_to(&projection, events).await;
         watched.push(Measured::rate(events, started.elapsed()));
-        let projection = open_balances(&bench.store, &database, 4).await.unwrap();
+        let book = "bench".parse().unwrap();
+        let source = StoreSource::new(Arc::clone(&bench.store));
+        let projection = open_balances(&book, source, &database, 4).await.unwrap();
         run_to(&projection, events).await;
         for (partitions, measured) in [(1, &mut one), (2, &mut two)] {
             let filling = Filling {

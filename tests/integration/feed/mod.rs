@@ -3,12 +3,13 @@
 mod answers;
 mod stand_in;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use folio_core::{BatchSize, EventStore, Filter, Member, RecordedEvent};
 use folio_postgres::PostgresStore;
 use folio_projections::feed::{FeedPage, FeedSource};
-use folio_projections::{Projection, Settings, Source};
+use folio_projections::{Projection, Settings, Source, StoreSource};
 use folio_tests::api::{Answer, Api};
 use folio_tests::{postgres, scale};
 use ledger_example::AccountsDatabases;
@@ -25,7 +26,7 @@ use crate::projections::kit::{
 const MODEL: &str = "SELECT a::text FROM balances_1.accounts a \
      UNION ALL SELECT l::text FROM balances_1.legs l \
      UNION ALL SELECT (store_id, position, event_hash)::text FROM projections.checkpoints \
-     WHERE projection = 'balances' ORDER BY 1";
+     ORDER BY 1";
 
 #[tokio::test]
 async fn a_projection_of_a_feed_is_the_one_of_the_store() {
@@ -39,23 +40,29 @@ async fn a_projection_of_a_feed_is_the_one_of_the_store() {
         api.posting(account, side, &amount.to_string()).await;
     }
     let models = Models::new().await;
-    let running = Running::from(BalancesProjector, source(&api.url), &models, SETTINGS).await;
+    let running = Running::from(
+        BalancesProjector::of(&api.databases.book),
+        StoreSource::new(Arc::new(beside(&api).await)),
+        &models,
+        SETTINGS,
+    )
+    .await;
     running.reaches(64).await;
     let last = api.posting("1", "credits", "7.07").await;
     running.reaches(67).await;
     api.balance("1", last.token()).await;
     running.stop().await;
 
-    let over_http = rows(models.database()).await;
-    assert_eq!(over_http, rows(&api.databases.models).await);
+    let over_http = rows(&api.databases.balances, &api).await;
+    assert_eq!(over_http, rows(models.database(), &api).await);
     // With the contra account, and a leg on it for each on the others.
     assert_eq!(over_http.len(), 4 + 2 * 21 + 1);
     api.stop().await;
 }
 
-async fn rows(models: &folio_postgres::Database) -> Vec<String> {
+async fn rows(models: &folio_postgres::Database, api: &Api) -> Vec<String> {
     let client = postgres::superuser(models).await;
-    let rows = client.query(MODEL, &[]).await.unwrap();
+    let rows = client.query(&api.databases.sql(MODEL), &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -65,7 +72,9 @@ fn source(service: &str) -> std::sync::Arc<FeedSource> {
 
 /// A store beside the service, on the same database.
 async fn beside(api: &Api) -> PostgresStore {
-    PostgresStore::open(&api.databases.events, 2).await.unwrap()
+    PostgresStore::open(&api.databases.accounts.events, 2)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -75,7 +84,7 @@ async fn every_event_comes_as_it_is_stored() {
     append_over(&store, 5, 40).await;
     api.open("1", "none").await;
     // By hand, past all that a program would write.
-    let client = postgres::superuser(&api.databases.events).await;
+    let client = postgres::superuser(&api.databases.accounts.events).await;
     for payload in [&b" {}"[..], b"{} ", b"\"\xff\"", b"", b"{\"a\" : 1e999}"] {
         let statement = postgres::append_by_sql("odd", "ä&=/?", payload);
         client.batch_execute(&statement).await.unwrap();
@@ -117,7 +126,7 @@ async fn all_of(source: &dyn Source, filter: &Filter, limit: BatchSize) -> Vec<R
 async fn a_service_that_is_killed_and_comes_back_is_gone_on_with() {
     let (book, address) = (postgres::unique("fed"), free_address().await);
     let mut service = start(&book, &address).await;
-    let databases = AccountsDatabases::existing(&postgres::server().await, &book);
+    let databases = AccountsDatabases::existing(&postgres::server().await, &book.parse().unwrap());
     let store = PostgresStore::open(&databases.events, 2).await.unwrap();
     let models = Models::new().await;
     let source = source(&format!("http://{address}"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use folio_postgres::{PostgresStore, Role};
 use folio_tests::api::{Answer, Api};
-use ledger_example::service::open_balances;
+use ledger_example::service::open_due_holds;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -181,7 +181,13 @@ async fn captures_and_releases_at_once_resolve_a_hold_once() {
 #[tokio::test]
 async fn what_is_on_its_way_to_the_store_is_found_by_what_is_decided_on_it() {
     let api = two_accounts().await;
-    let owner = api.databases.events.connect(Role::Owner).await.unwrap();
+    let owner = api
+        .databases
+        .accounts
+        .events
+        .connect(Role::Owner)
+        .await
+        .unwrap();
     let entry = json!({"id": "e", "legs": [leg("1", "debit", "1.00"), leg("2", "credit", "1.00")]});
     for (path, made, then, body) in [
         (
@@ -288,15 +294,22 @@ async fn a_model_that_is_behind_does_not_fill_the_record_with_refusals() {
     body["expires_in_seconds"] = json!(1);
     let placed = api.post("/v1/holds", &body).await;
     balance(&api, "1", &placed).await;
-    let store = Arc::new(PostgresStore::open(&api.databases.events, 1).await.unwrap());
-    let balances = open_balances(&store, &api.databases.models, 2).await;
-    balances
+    let databases = &api.databases.accounts;
+    let store = Arc::new(PostgresStore::open(&databases.events, 1).await.unwrap());
+    let due_holds = open_due_holds(&store, &databases.models, 2).await;
+    due_holds
         .unwrap()
         .pause(&operator(), "a test")
         .await
         .unwrap();
 
-    let client = api.databases.events.connect(Role::Owner).await.unwrap();
+    let client = api
+        .databases
+        .accounts
+        .events
+        .connect(Role::Owner)
+        .await
+        .unwrap();
     let wait = async |until: &str| {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !client
@@ -316,7 +329,10 @@ async fn a_model_that_is_behind_does_not_fill_the_record_with_refusals() {
          FROM store.events WHERE event_type = 'HoldExpired'",
     )
     .await;
-    assert_eq!(api.get("/v1/holds/short").await.text("state"), "open");
+    let still_due = "SELECT count(*) FROM due_holds_1.open_holds";
+    let models = databases.models.connect(Role::Owner).await.unwrap();
+    let still_due: i64 = models.query_one(still_due, &[]).await.unwrap().get(0);
+    assert_eq!(still_due, 1, "the model does not stand still");
     let refusals = "SELECT count(*) FROM store.outcomes";
     let refusals: i64 = client.query_one(refusals, &[]).await.unwrap().get(0);
     assert_eq!(refusals, 0);

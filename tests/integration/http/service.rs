@@ -5,77 +5,91 @@ use std::time::Duration;
 
 use folio_tests::api::Api;
 use ledger_example::http;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn the_service_tells_how_it_is() {
+async fn the_services_tell_how_they_are() {
     let api = Api::start().await;
     assert_eq!(api.get("/livez").await.status, 200);
+    assert_eq!(api.ask_balances("/livez").await.status, 200);
     let opened = api.open("1", "none").await;
     api.get(&format!("/v1/accounts/1?min_position={}", opened.token()))
         .await;
-    // Measured once a second, and not ready before it was.
+    let ready = api.get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.body),
+        (200, &json!({"ready": true})),
+        "{ready:?}"
+    );
+    // Measured once a second.
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    let ready = loop {
-        let ready = api.get("/readyz").await;
-        if ready.body["projections"][0]["position"] == 1 {
-            break ready;
+    let book = loop {
+        let ready = api.ask_balances("/readyz").await;
+        assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)));
+        let book = ready.body["books"][0].clone();
+        if book["builds"][0]["position"] == 1 {
+            break book;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{ready:?}");
+        assert!(tokio::time::Instant::now() < deadline, "{book:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(ready.status, 200, "{ready:?}");
-    assert_eq!(ready.body["ready"], true);
-    assert_eq!(ready.body["status"], "running");
-    let build = &ready.body["projections"][0];
+    assert_eq!(
+        (&book["book"], &book["follows"]),
+        (&json!(api.databases.book.as_str()), &json!(true)),
+        "{book}"
+    );
+    assert!(book["age_ms"].is_u64(), "{book}");
+    let build = &book["builds"][0];
     assert_eq!(
         (&build["state"], &build["lag_events"]),
         (&json!("live"), &json!(0))
     );
-    let builds = api.get("/v1/projections").await;
+    let builds = api.ask_balances("/v1/projections").await;
     assert_eq!(builds.body["builds"][0]["percent"], 100);
+    let builds = api.get("/v1/projections").await;
+    let names = ["invariants", "due_holds"].map(|name| json!(name));
+    let told = builds.body["builds"].as_array().unwrap();
+    assert!(
+        told.iter()
+            .all(|build| names.contains(&build["projection"]))
+    );
     assert_eq!(api.get("/metrics").await.status, 200);
+    assert_eq!(api.ask_balances("/metrics").await.status, 200);
     api.stop().await;
 }
 
-#[tokio::test]
-async fn every_route_is_in_the_document() {
-    let api = Api::start().await;
-    let document = api.get("/openapi.json").await;
-    assert_eq!(
-        document.body,
-        serde_json::to_value(http::openapi()).unwrap()
-    );
+/// The routes that a document has, with their methods.
+fn routes_of(document: &Value) -> BTreeSet<String> {
     let mut routes = BTreeSet::new();
-    for (path, item) in document.body["paths"].as_object().unwrap() {
+    for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             routes.insert(format!("{method} {path}"));
         }
     }
+    routes
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_document_of_its_service() {
+    let api = Api::start().await;
+    let accounts = api.get("/openapi.json").await.body;
+    assert_eq!(
+        accounts,
+        serde_json::to_value(http::accounts_openapi()).unwrap()
+    );
     let expected = [
         "get /livez",
         "get /metrics",
         "get /readyz",
-        "get /v1/accounts",
-        "get /v1/accounts/{id}",
         "get /v1/accounts/{id}/balance",
-        "get /v1/accounts/{id}/entries",
         "get /v1/accounts/{id}/events",
-        "get /v1/accounts/{id}/holds",
-        "get /v1/accounts/{id}/metadata",
-        "get /v1/accounts/{id}/statement",
         "get /v1/feed",
-        "get /v1/holds/{id}",
         "get /v1/invariants",
-        "get /v1/journal-entries",
-        "get /v1/journal-entries/{id}",
         "get /v1/outcomes/{key}",
         "get /v1/periods",
         "get /v1/projections",
-        "get /v1/trial-balance",
-        "get /v1/trial-balance/accounts",
         "patch /v1/accounts/{id}/metadata",
         "post /v1/accounts",
         "post /v1/accounts/{id}/close",
@@ -94,16 +108,37 @@ async fn every_route_is_in_the_document() {
         "post /v1/postings/bulk",
         "put /v1/accounts/{id}/limits",
     ];
-    assert_eq!(routes, expected.map(str::to_owned).into());
+    assert_eq!(routes_of(&accounts), expected.map(str::to_owned).into());
+
+    let balances = api.ask_balances("/openapi.json").await.body;
+    assert_eq!(
+        balances,
+        serde_json::to_value(http::balances_openapi()).unwrap()
+    );
+    let expected = [
+        "get /livez",
+        "get /metrics",
+        "get /readyz",
+        "get /v1/accounts",
+        "get /v1/accounts/{id}",
+        "get /v1/accounts/{id}/balance",
+        "get /v1/accounts/{id}/entries",
+        "get /v1/accounts/{id}/holds",
+        "get /v1/accounts/{id}/metadata",
+        "get /v1/accounts/{id}/statement",
+        "get /v1/holds/{id}",
+        "get /v1/journal-entries",
+        "get /v1/journal-entries/{id}",
+        "get /v1/projections",
+        "get /v1/trial-balance",
+        "get /v1/trial-balance/accounts",
+    ];
+    assert_eq!(routes_of(&balances), expected.map(str::to_owned).into());
+
     // Amounts are strings, in the document as on the wire.
-    let schemas = &document.body["components"]["schemas"];
-    assert_eq!(
-        schemas["PostingRequest"]["properties"]["amount"]["type"],
-        "string"
-    );
-    assert_eq!(
-        schemas["BalanceBody"]["properties"]["balance"]["type"],
-        "string"
-    );
+    let posting = &accounts["components"]["schemas"]["PostingRequest"]["properties"];
+    assert_eq!(posting["amount"]["type"], "string");
+    let balance = &balances["components"]["schemas"]["BalanceBody"]["properties"];
+    assert_eq!(balance["balance"]["type"], "string");
     api.stop().await;
 }

@@ -158,7 +158,7 @@ async fn a_balance_and_the_trial_balance_are_told_of_any_day_and_any_knowledge()
     // Of what was known when the first page was answered.
     assert_eq!(
         accounts["accounts"],
-        json!([{"account_id": "cash-in", "currency": "EUR", "debits": "35.00", "credits": "0.00", "net": "35.00"}])
+        json!([{"book": api.databases.book.as_str(), "account_id": "cash-in", "currency": "EUR", "debits": "35.00", "credits": "0.00", "net": "35.00"}])
     );
 
     for (query, code) in [

@@ -16,6 +16,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
         "ledger-example",
         &[
             "folio-core",
+            "folio-mesh",
             "folio-postgres",
             "folio-projections",
             "folio-runtime",

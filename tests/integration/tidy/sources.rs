@@ -153,11 +153,12 @@ const RULES: [Rule; 8] = [
     },
 ];
 
-const OWNS_TABLES: [&str; 4] = [
+const OWNS_TABLES: [&str; 5] = [
     "store-postgres/",
     "projections/",
     "ledger-example/src/read_model/",
     "ledger-example/src/monitor/",
+    "ledger-example/src/expirer/",
 ];
 
 /// The demo book is a client that needs no more of one than to post.

@@ -115,7 +115,6 @@ CREATE TABLE holds (
 );
 
 CREATE INDEX holds_by_account ON holds (account_id, hold_id);
-CREATE INDEX holds_open ON holds (expires_at) WHERE state = 'open';
 
 -- Whatever the program that fills the model believes: the legs of an entry add up to nothing in each
 -- currency, or the batch is not written.

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use folio_core::{Actor, CommandContext, CommandId, error_chain};
 use folio_postgres::PostgresStore;
+use folio_projections::Reader;
 use folio_runtime::Executor;
 use tokio::sync::watch;
 
 use crate::clock::StoreClock;
+use crate::expirer::due_holds::DueHolds;
 use crate::hold::ExpireHold;
-use crate::read_model::BalancesQueries;
+
+mod due_holds;
+
+pub(crate) use due_holds::DueHoldsProjector;
 
 /// How often it is looked for them. A hold cannot be captured from its end on, whether it was found by
 /// then or not; what it holds is free again when it was.
@@ -22,16 +27,29 @@ const AT_ONCE: i64 = 500;
 const ACTOR: &str = "folio-expirer";
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// Finds holds by the read model, and ends each by a command: the model may be behind, and another
+/// Finds holds by a model of its own, and ends each by a command: the model may be behind, and another
 /// process may be faster, so it is the hold itself that decides.
 #[derive(Debug)]
 pub(crate) struct Expirer {
-    pub(crate) executor: Executor<Arc<PostgresStore>>,
-    pub(crate) queries: BalancesQueries,
-    pub(crate) clock: Arc<StoreClock>,
+    executor: Executor<Arc<PostgresStore>>,
+    holds: DueHolds,
+    clock: Arc<StoreClock>,
 }
 
 impl Expirer {
+    /// Finds them by a reader of the projection of due holds.
+    pub(crate) const fn new(
+        executor: Executor<Arc<PostgresStore>>,
+        due: Reader,
+        clock: Arc<StoreClock>,
+    ) -> Self {
+        Self {
+            executor,
+            holds: DueHolds::new(due),
+            clock,
+        }
+    }
+
     /// Works until told to stop. Whatever goes wrong is tried again.
     pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
         loop {
@@ -47,14 +65,10 @@ impl Expirer {
 
     async fn expire(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let now = self.clock.now().await?;
-        let model = self.queries.now().await?;
-        let holds = model.expired_holds(now.0, AT_ONCE).await?;
-        model.close().await?;
-        for hold in holds {
-            let Some(held) = hold.held else { continue };
+        for due in self.holds.due(now.0, AT_ONCE).await? {
             let command = ExpireHold {
-                hold: hold.hold_id,
-                account: held.account_id,
+                hold: due.hold,
+                account: due.account,
                 now,
             };
             // The same name for an hour: a hold that the model still calls open, since it is behind, is

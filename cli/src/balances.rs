@@ -1,0 +1,93 @@
+//! `ledger balances`: the balances service of all books, as a process of its own.
+
+use clap::Args;
+use ledger_example::balances::{
+    BalancesConnections, BookFeed, StartBalancesError, prepare_balances,
+};
+use ledger_example::service::PrepareError;
+use ledger_example::{BalancesService, http};
+use thiserror::Error;
+
+use crate::figures;
+use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::server::{Server, ServerArgs, ServerError};
+use crate::stop;
+
+/// The database of the service.
+pub const DATABASE: &str = "folio_balances";
+
+/// Arguments of `ledger balances`.
+#[derive(Debug, Args)]
+pub struct BalancesArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`. Once for each book.
+    #[arg(long = "feed", required = true, value_name = "BOOK=URL")]
+    feeds: Vec<BookFeed>,
+    /// The database of the read models.
+    #[arg(long, default_value = DATABASE, value_name = "NAME")]
+    database: String,
+}
+
+/// Serves until told to stop, and lets requests under way finish.
+///
+/// # Errors
+///
+/// [`BalancesError`].
+pub async fn run(arguments: BalancesArgs) -> Result<(), BalancesError> {
+    let connections = BalancesConnections::default().total(arguments.feeds.len());
+    let server = Server::start(&arguments.server, connections).await?;
+    let result = start_and_serve(&server, &arguments).await;
+    server.stop().await?;
+    result
+}
+
+async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<(), BalancesError> {
+    let start = async {
+        let database = prepare_balances(&server.config, &arguments.database).await?;
+        let connections = BalancesConnections::default();
+        let figures = figures::recorded();
+        let feeds = &arguments.feeds;
+        let service = BalancesService::start(&database, feeds, connections, figures).await?;
+        Ok::<_, BalancesError>(service)
+    };
+    // As in the accounts service: from when it serves on, only that listens for being told to stop.
+    let service = tokio::select! {
+        service = start => service?,
+        result = stop::requested() => return result.map_err(BalancesError::Signal),
+    };
+    let listener = arguments.listen.bind(PORTS.balances)?;
+    let address = listener.local_addr().map_err(BalancesError::Serve)?;
+    println!("balances listens at http://{address}");
+    let router = http::balances_router(service.shelf());
+    let listen = arguments.listen.clone();
+    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
+    service.stop().await;
+    result.map_err(BalancesError::Serve)
+}
+
+/// Why the balances service does not run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BalancesError {
+    /// There is no PostgreSQL.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The database is not ready.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The service did not start.
+    #[error(transparent)]
+    Start(#[from] StartBalancesError),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The listener failed.
+    #[error("the balances service failed to serve")]
+    Serve(#[source] std::io::Error),
+    /// Signals cannot be waited for.
+    #[error("the process cannot listen for signals")]
+    Signal(#[source] std::io::Error),
+}

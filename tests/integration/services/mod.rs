@@ -1,0 +1,7 @@
+//! Services that each own a database and meet over HTTP alone.
+
+mod books;
+mod isolation;
+mod outages;
+mod processes;
+mod sqlite;

@@ -1,0 +1,280 @@
+//! The services as processes: killed, and started again by whoever looks after them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use folio_tests::bank;
+use folio_tests::process::{Program, command, run};
+use folio_tests::scale;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::up::{data_folder, program, text};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Services killed within one import.
+const KILLS: usize = 6;
+
+/// Everything, started by one command.
+struct System {
+    program: Program,
+    client: Client,
+    urls: BTreeMap<String, String>,
+    _folder: TempDir,
+}
+
+impl System {
+    async fn start() -> Self {
+        let folder = data_folder();
+        let arguments = [
+            "up",
+            "--data-dir",
+            text(folder.path()),
+            "--free-ports",
+            "--empty",
+        ];
+        let mut started = Program::start(command(program(), &arguments));
+        started.line_with("Ctrl-C stops").await;
+        let urls = started.output().iter().filter_map(|line| {
+            let (name, url) = line.trim().split_once(' ')?;
+            let url = url.trim();
+            url.starts_with("http://")
+                .then(|| (name.to_owned(), url.to_owned()))
+        });
+        Self {
+            urls: urls.collect(),
+            client: Client::builder().no_proxy().build().unwrap(),
+            program: started,
+            _folder: folder,
+        }
+    }
+
+    fn url(&self, service: &str) -> &str {
+        &self.urls[service]
+    }
+
+    /// Kills a service, as it is running now.
+    async fn kill(&self, service: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(id) = process_of(self.program.id(), service) {
+                kill(id, Signal::SIGKILL).unwrap();
+                return;
+            }
+            assert!(Instant::now() < deadline, "there is no {service}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a service is there.
+    async fn answers(&self, service: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.get(service, "/readyz").await.is_none() {
+            assert!(Instant::now() < deadline, "{service} does not come back");
+        }
+    }
+
+    async fn get(&self, service: &str, path: &str) -> Option<Value> {
+        let url = format!("{}{path}", self.url(service));
+        let sent = self.client.get(url).timeout(Duration::from_secs(10)).send();
+        let answer = sent.await.ok()?.error_for_status().ok()?;
+        answer.json().await.ok()
+    }
+
+    async fn stop(self) {
+        self.program.signal(Signal::SIGINT);
+        let (status, output) = self.program.end().await;
+        assert!(status.success(), "{output:?}");
+    }
+}
+
+/// The child of `parent` that is this service.
+fn process_of(parent: u32, service: &str) -> Option<Pid> {
+    let (command, book) = service.split_once('-').unwrap_or((service, ""));
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_name().to_str()?.parse::<i32>().ok()
+    });
+    processes
+        .filter(|id| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // After the name, which may hold anything: the state, then the parent.
+            let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+            after.split(' ').nth(1) == Some(&parent.to_string())
+        })
+        .find(|id| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            words.get(1) == Some(&command.as_bytes())
+                && (book.is_empty() || words.contains(&book.as_bytes()))
+        })
+        .map(Pid::from_raw)
+}
+
+#[tokio::test]
+async fn a_service_that_is_killed_is_started_again_at_its_port_and_the_others_work_on() {
+    let system = System::start().await;
+    let open = async |service: &str, id: &str| {
+        let request = system
+            .client
+            .post(format!("{}/v1/accounts", system.url(service)));
+        let body = serde_json::json!({"id": id, "currency": "EUR"});
+        let request = request.header("Idempotency-Key", id).json(&body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let services = ["accounts-a", "accounts-b", "balances"];
+    for (round, killed) in services.into_iter().enumerate() {
+        system.kill(killed).await;
+        for other in services.into_iter().filter(|other| *other != killed) {
+            if let Some(book) = other.strip_prefix("accounts-") {
+                assert_eq!(open(other, &format!("{book}{round}")).await, 201, "{other}");
+            } else {
+                let listed = system.get(other, "/v1/accounts").await;
+                assert!(listed.is_some(), "without {killed}");
+            }
+        }
+        // Whoever asks meanwhile waits at its socket until it is there again.
+        system.answers(killed).await;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let listed = system.get("balances", "/v1/accounts").await.unwrap();
+        if listed["accounts"].as_array().unwrap().len() == 4 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{listed}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    system.stop().await;
+}
+
+/// The accounts of a bank, half of them in each of two books, while one service after another is killed.
+#[tokio::test]
+async fn a_bank_in_two_books_is_read_to_the_cent_while_services_are_killed() {
+    split_over_two_books(
+        &bank::sample(),
+        "bank_sample.csv",
+        "bank_sample_accounts.csv",
+    )
+    .await;
+    if let Some(folder) = bank::real_data() {
+        split_over_two_books(&folder, "transactions.csv", "accounts.csv").await;
+    }
+}
+
+async fn split_over_two_books(folder: &Path, transactions: &str, accounts: &str) {
+    let halves = TempDir::new().unwrap();
+    let [a, b] = halves_of(&folder.join(transactions), halves.path());
+    let system = System::start().await;
+    let import = |service: &str, file: &Path| {
+        let url = system.url(service);
+        let arguments = ["import", text(file), "--url", url, "--batch", "50"];
+        run(command(program(), &arguments))
+    };
+    let importing = async {
+        let (a, b) = tokio::join!(import("accounts-a", &a), import("accounts-b", &b));
+        for import in [a, b] {
+            assert!(import.status.success(), "{}", import.stderr);
+        }
+    };
+    let mut kills = 0_usize;
+    let killing = async {
+        // Each time somewhere else in its work.
+        for round in 0..KILLS * scale() {
+            let service = ["accounts-a", "balances", "accounts-b"][round % 3];
+            system.answers(service).await;
+            sleep(Duration::from_millis(100)).await;
+            system.kill(service).await;
+            kills += 1;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = importing => {}
+        () = killing => {}
+    }
+    eprintln!("a bank in two books: {kills} services killed while it was imported");
+
+    // Each account is in one book, and has what the bank's rows add up to.
+    let expected = expected_balances(&folder.join(accounts));
+    let mut found = BTreeMap::new();
+    let deadline = Instant::now() + PATIENCE;
+    while found != expected {
+        assert!(
+            Instant::now() < deadline,
+            "{} of {} accounts",
+            found.len(),
+            expected.len()
+        );
+        sleep(Duration::from_millis(200)).await;
+        found = balances(&system).await.unwrap_or_default();
+    }
+    let sums = system.get("balances", "/v1/trial-balance").await.unwrap();
+    assert_eq!(sums["currencies"][0]["net"], "0.00", "{sums}");
+    assert_eq!(sums["books"].as_array().unwrap().len(), 2);
+    system.stop().await;
+}
+
+/// The rows of a bank's file in two files, each with all rows of half of the accounts.
+fn halves_of(file: &Path, folder: &Path) -> [PathBuf; 2] {
+    let mut reader = csv::Reader::from_path(file).unwrap();
+    let headers = reader.byte_headers().unwrap().clone();
+    let account = headers
+        .iter()
+        .position(|name| name == b"account_id")
+        .unwrap();
+    let paths = ["a.csv", "b.csv"].map(|name| folder.join(name));
+    let mut writers = paths
+        .each_ref()
+        .map(|path| csv::Writer::from_path(path).unwrap());
+    for writer in &mut writers {
+        writer.write_byte_record(&headers).unwrap();
+    }
+    for row in reader.byte_records() {
+        let row = row.unwrap();
+        let last = row[account].last().copied().unwrap();
+        writers[usize::from(last % 2)]
+            .write_byte_record(&row)
+            .unwrap();
+    }
+    for mut writer in writers {
+        writer.flush().unwrap();
+    }
+    paths
+}
+
+fn expected_balances(file: &Path) -> BTreeMap<String, String> {
+    let mut reader = csv::Reader::from_path(file).unwrap();
+    let rows = reader.deserialize::<BTreeMap<String, String>>();
+    rows.map(|row| {
+        let row = row.unwrap();
+        (row["account_id"].clone(), row["net_of_amounts"].clone())
+    })
+    .collect()
+}
+
+/// Every customer's balance, from the list over both books.
+async fn balances(system: &System) -> Option<BTreeMap<String, String>> {
+    let mut path = "/v1/accounts?limit=1000".to_owned();
+    let mut balances = BTreeMap::new();
+    loop {
+        let page = system.get("balances", &path).await?;
+        for account in page["accounts"].as_array()? {
+            let text = |field: &str| Some(account[field].as_str()?.to_owned());
+            if account["kind"] == "authorising" {
+                let twice = balances.insert(text("id")?, text("balance")?);
+                assert_eq!(twice, None, "{account}");
+            }
+        }
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/v1/accounts?limit=1000&cursor={cursor}"),
+            None => return Some(balances),
+        }
+    }
+}
