@@ -49,7 +49,7 @@
 //!
 //! # Layout
 //!
-//! * `breaker/`: the breaker that callers share (`shared.rs`), as a layer (`layer.rs`) and as a gate
+//! * `breaker/`: the breaker that callers share (`cell.rs` for its lock and the way past it, `shared.rs`), as a layer (`layer.rs`) and as a gate
 //!   (`gate.rs`). What it decides is decided in [`folio_core::breaker`].
 //! * `deadline.rs`: how long a try may take, and by when an answer is wanted.
 //! * `retry.rs`: trying again.

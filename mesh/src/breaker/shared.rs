@@ -1,8 +1,7 @@
 //! A breaker that callers share.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use folio_core::breaker::{
     Breaker, BreakerSettings, CallOutcome, Counts, InvalidSettings, Mode, Permit, Phase, Refused,
@@ -11,6 +10,8 @@ use folio_core::breaker::{
 use metrics::Counter;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
+
+use super::cell::BreakerCell;
 
 /// Transitions that are kept for who listens to them and is slow.
 const KEPT: usize = 64;
@@ -28,10 +29,7 @@ pub struct CircuitBreaker {
 #[derive(Debug)]
 struct Shared {
     name: String,
-    breaker: Mutex<Breaker>,
-    /// One more than the epoch in which it is closed; 0 while it is not. Written under the lock. Most calls
-    /// are let through by this alone, and wait for nobody.
-    closed: AtomicU64,
+    cell: BreakerCell,
     began: Instant,
     transitions: broadcast::Sender<Transition>,
     refused: Counter,
@@ -61,8 +59,7 @@ impl CircuitBreaker {
         let seed = RandomState::new().hash_one(&name);
         let refused = metrics::counter!("folio_breaker_refused_total", "breaker" => name.clone());
         let shared = Shared {
-            breaker: Mutex::new(Breaker::new(settings, seed)?),
-            closed: AtomicU64::new(1),
+            cell: BreakerCell::new(Breaker::new(settings, seed)?),
             began: Instant::now(),
             transitions: broadcast::Sender::new(KEPT),
             refused,
@@ -87,19 +84,13 @@ impl CircuitBreaker {
     /// [`Refused`].
     pub fn ask(&self) -> Result<CallPermit, Refused> {
         let now = self.now();
-        let permit = |permit| CallPermit {
-            breaker: self.clone(),
-            permit: Some(permit),
-        };
-        if let Some(epoch) = self.shared.closed.load(Ordering::Acquire).checked_sub(1) {
-            return Ok(permit(Permit::of_closed(epoch, now)));
-        }
-        let asked = self.change(|breaker| {
-            let asked = breaker.admit(now);
-            (asked.answer, asked.transition)
-        });
+        let (asked, transition) = self.shared.cell.ask(now);
+        self.tell(transition);
         match asked {
-            Ok(granted) => Ok(permit(granted)),
+            Ok(permit) => Ok(CallPermit {
+                breaker: self.clone(),
+                permit: Some(permit),
+            }),
             Err(refused) => {
                 self.shared.refused.increment(1);
                 Err(refused)
@@ -110,20 +101,22 @@ impl CircuitBreaker {
     /// What it does with calls.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.lock().phase()
+        self.shared.cell.lock().phase()
     }
 
     /// What became of the latest calls.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let now = self.now();
-        self.lock().counts(now)
+        self.shared.cell.lock().counts(now)
     }
 
     /// Lets somebody else decide: an operator, or the calls again.
     pub fn set_mode(&self, mode: Mode) {
         let now = self.now();
-        self.change(|breaker| ((), breaker.set_mode(mode, now)));
+        let set = |breaker: &mut Breaker| ((), breaker.set_mode(mode, now));
+        let ((), transition) = self.shared.cell.change(set);
+        self.tell(transition);
     }
 
     /// Every transition from now on. Who is more than 64 behind misses the oldest.
@@ -134,34 +127,16 @@ impl CircuitBreaker {
 
     fn record(&self, permit: Permit, outcome: CallOutcome) {
         let now = self.now();
-        self.change(|breaker| ((), breaker.record(permit, outcome, now)));
+        self.tell(self.shared.cell.record(permit, outcome, now));
     }
 
     fn now(&self) -> Tick {
         Tick::from(self.shared.began.elapsed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Breaker> {
-        // Nothing panics under this lock.
-        let lock = self.shared.breaker.lock();
-        lock.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has something done under the lock, and tells what has changed by it.
-    fn change<T>(&self, act: impl FnOnce(&mut Breaker) -> (T, Option<Transition>)) -> T {
-        let mut breaker = self.lock();
-        let (answer, transition) = act(&mut breaker);
-        if let Some(transition) = transition {
-            let closed = breaker.closed_epoch();
-            let closed = closed.map_or(0, |epoch| epoch.wrapping_add(1));
-            self.shared.closed.store(closed, Ordering::Release);
-            drop(breaker);
-            self.tell(transition);
-        }
-        answer
-    }
-
-    fn tell(&self, transition: Transition) {
+    /// Tells what has changed, if anything has. Not under the lock.
+    fn tell(&self, transition: Option<Transition>) {
+        let Some(transition) = transition else { return };
         let name = &self.shared.name;
         tracing::warn!(breaker = name, from = ?transition.from, to = ?transition.to, cause = ?transition.cause, "a circuit breaker has changed");
         metrics::counter!("folio_breaker_transitions_total", "breaker" => name.clone(), "to" => word(transition.to))
