@@ -4,7 +4,7 @@
 //!
 //! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
 //! * [`supervisor`]: runs the services as processes, and again what has died.
-//! * [`accounts`], [`balances`]: a service alone; what they have in common is in [`listen`] and [`figures`].
+//! * [`accounts`], [`balances`], [`rails`]: a service alone; what they have in common is in [`listen`] and [`figures`].
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`check`]: whether what must be so of a book is so after every command.
@@ -32,6 +32,7 @@ pub mod journal_file;
 pub mod listen;
 pub mod progress;
 pub mod projections;
+pub mod rails;
 pub mod reconcile;
 pub mod server;
 pub mod stop;
@@ -61,6 +62,8 @@ enum Command {
     Accounts(accounts::AccountsArgs),
     /// Start the balances service alone, which is fed by the accounts services that it is told of.
     Balances(balances::BalancesArgs),
+    /// Start the rails service alone: stand-ins for a fraud screen, an exchange desk and a payment network.
+    Rails(rails::RailsArgs),
     /// Post a bank's transactions from a CSV file through the HTTP API.
     Import(import::ImportArgs),
     /// List where a bank's printed balances and the ledger's differ.
@@ -114,6 +117,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Up(arguments) => up::run(arguments).await?,
         Command::Accounts(arguments) => accounts::run(arguments).await?,
         Command::Balances(arguments) => balances::run(arguments).await?,
+        Command::Rails(arguments) => rails::run(arguments).await?,
         Command::Import(arguments) => {
             let summary = import::run(arguments).await?;
             println!("{summary}");

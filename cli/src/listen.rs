@@ -17,6 +17,7 @@ pub const PORTS: Ports = Ports {
     accounts_a: 7401,
     accounts_b: 7402,
     balances: 7403,
+    rails: 7404,
 };
 
 /// How often a supervised service looks whether its supervisor is still there.
@@ -31,6 +32,8 @@ pub struct Ports {
     pub accounts_b: u16,
     /// The balances service.
     pub balances: u16,
+    /// The rails service.
+    pub rails: u16,
 }
 
 /// Where to listen.

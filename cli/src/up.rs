@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ledger_example::balances::{BalancesConnections, provision_balances};
+use ledger_example::rails::{RailsService, provision_rails};
 use ledger_example::service::PrepareError;
 use ledger_example::{AccountsDatabases, BookName, Connections};
 use thiserror::Error;
 use tokio_postgres::Config;
 
-use crate::balances::DATABASE;
 use crate::client::Probe;
 use crate::demo::{self, DemoError};
 use crate::listen::{self, ListenError, PORTS};
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 use crate::stop;
 use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
+use crate::{balances, rails};
 
 /// The books that there are from the start.
 const BOOKS: [&str; 2] = ["a", "b"];
@@ -52,7 +53,9 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     println!("Starting PostgreSQL …");
     let books = BOOKS.len().saturating_add(1);
     let connections = Connections::default().total().saturating_mul(books);
-    let connections = connections.saturating_add(BalancesConnections::default().total(books));
+    let connections = connections
+        .saturating_add(BalancesConnections::default().total(books))
+        .saturating_add(RailsService::CONNECTIONS);
     let server = tokio::select! {
         server = Server::start(&arguments.server, connections) => server?,
         // The cluster, if it has come up by now, is found again at the next start.
@@ -80,6 +83,20 @@ async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<
     result
 }
 
+/// The services, where they are.
+struct Services {
+    accounts: Vec<(BookName, Started)>,
+    balances: Started,
+    rails: Started,
+}
+
+impl Services {
+    fn all(&self) -> impl Iterator<Item = &Started> {
+        let accounts = self.accounts.iter().map(|(_, service)| service);
+        accounts.chain([&self.balances, &self.rails])
+    }
+}
+
 /// Starts the services, waits until all are there, fills the demo books and says where everything is.
 async fn start(
     server: &Server,
@@ -87,53 +104,62 @@ async fn start(
     supervisor: &mut Supervisor,
     began: Instant,
 ) -> Result<(), UpError> {
-    let mut accounts = Vec::new();
-    for (book, listener) in listeners(&server.config, arguments).await? {
-        let login = AccountsDatabases::provision(&server.config, &book).await?;
-        let service = Service {
-            name: format!("accounts-{book}"),
-            arguments: ["accounts", "--book", book.as_str()]
-                .map(str::to_owned)
-                .into(),
-            environment: vec![("DATABASE_URL", connection_string(&login))],
-            listener,
-        };
-        accounts.push((book, supervisor.start(service)?));
-    }
-    let login = provision_balances(&server.config, DATABASE).await?;
-    let mut balances_arguments = vec!["balances".to_owned()];
-    for (book, service) in &accounts {
-        balances_arguments.extend(["--feed".to_owned(), format!("{book}={}", service.url())]);
-    }
-    let service = Service {
-        name: "balances".to_owned(),
-        arguments: balances_arguments,
-        environment: vec![("DATABASE_URL", connection_string(&login))],
-        listener: listener(arguments, PORTS.balances)?,
-    };
-    let balances = supervisor.start(service)?;
-
+    let services = start_services(&server.config, arguments, supervisor).await?;
     let probe = Probe::new()?;
-    for service in accounts
-        .iter()
-        .map(|(_, service)| service)
-        .chain([&balances])
-    {
+    for service in services.all() {
         ready(&probe, service).await?;
     }
     if !arguments.empty {
-        for (book, service) in &accounts {
+        for (book, service) in &services.accounts {
             demo::seed(book, &service.url()).await?;
         }
     }
     // Whoever pastes the lines below shall see all that has happened.
-    let urls: Vec<String> = accounts.iter().map(|(_, service)| service.url()).collect();
-    let url = balances.url();
+    let urls = services.accounts.iter().map(|(_, service)| service.url());
+    let (urls, url) = (urls.collect::<Vec<_>>(), services.balances.url());
     if !probe.caught_up(&urls, &url, PATIENCE).await? {
         println!("The read models are still catching up; see {url}/readyz");
     }
-    println!("{}", greeting(server, &accounts, &balances, began));
+    println!("{}", greeting(server, &services, began));
     Ok(())
+}
+
+/// Makes the databases and logins, and has each service run on its own.
+async fn start_services(
+    server: &Config,
+    arguments: &UpArgs,
+    supervisor: &mut Supervisor,
+) -> Result<Services, UpError> {
+    let mut start = |name: String, words: Vec<String>, login: &Config, listener: TcpListener| {
+        supervisor.start(Service {
+            name,
+            arguments: words,
+            environment: vec![("DATABASE_URL", connection_string(login))],
+            listener,
+        })
+    };
+    let mut accounts = Vec::new();
+    for (book, listener) in listeners(server, arguments).await? {
+        let login = AccountsDatabases::provision(server, &book).await?;
+        let words = ["accounts", "--book", book.as_str()].map(str::to_owned);
+        let name = format!("accounts-{book}");
+        accounts.push((book, start(name, words.into(), &login, listener)?));
+    }
+    let login = provision_balances(server, balances::DATABASE).await?;
+    let mut words = vec!["balances".to_owned()];
+    for (book, service) in &accounts {
+        words.extend(["--feed".to_owned(), format!("{book}={}", service.url())]);
+    }
+    let socket = listener(arguments, PORTS.balances)?;
+    let balances = start("balances".to_owned(), words, &login, socket)?;
+    let login = provision_rails(server, rails::DATABASE).await?;
+    let socket = listener(arguments, PORTS.rails)?;
+    let rails = start("rails".to_owned(), vec!["rails".to_owned()], &login, socket)?;
+    Ok(Services {
+        accounts,
+        balances,
+        rails,
+    })
 }
 
 /// The books that are served, each with where it is.
@@ -186,28 +212,18 @@ fn last_lines(log: &PathBuf) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-fn greeting(
-    server: &Server,
-    accounts: &[(BookName, Started)],
-    balances: &Started,
-    began: Instant,
-) -> String {
+fn greeting(server: &Server, services: &Services, began: Instant) -> String {
     let mut lines = vec![format!("PostgreSQL  {}", server.description())];
-    for service in accounts
-        .iter()
-        .map(|(_, service)| service)
-        .chain([balances])
-    {
+    for service in services.all() {
         lines.push(format!("{:<11} {}", service.name, service.url()));
     }
     lines.push("            each with /openapi.json, /livez, /readyz, /metrics".to_owned());
-    if let Some(folder) = balances.log.parent() {
+    let reads = services.balances.url();
+    if let Some(folder) = services.balances.log.parent() {
         lines.push(format!("logs        {}", folder.display()));
     }
-    let (commands, reads) = match accounts.first() {
-        Some((_, first)) => (first.url(), balances.url()),
-        None => (balances.url(), balances.url()),
-    };
+    let commands = services.accounts.first();
+    let commands = commands.map_or_else(String::new, |(_, first)| first.url());
     let seconds = began.elapsed().as_secs_f64();
     lines.push(format!(
         "

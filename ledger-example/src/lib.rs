@@ -7,6 +7,7 @@
 //! * [`read_model`]: balances and statements, projected from the events.
 //! * [`service`]: the accounts service: a book's databases, and what runs on them.
 //! * [`balances`]: the balances service: the read models of all books, fed over HTTP.
+//! * [`rails`]: stand-ins for the world outside, with switches by which they fail.
 //! * [`http`]: the API; the only place that knows status codes.
 //! * [`monitor`]: names the first event after which something is not as it must be.
 //! * [`audit`](mod@audit): replays everything and compares it with the read model.
@@ -25,6 +26,7 @@ pub mod never;
 mod plain_id;
 #[cfg(test)]
 mod properties;
+pub mod rails;
 pub mod read_model;
 pub mod refusal;
 pub mod service;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use folio_core::EventStore;
+use folio_core::{EventStore, ReadError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ use crate::http::projections::BuildBody;
 #[derive(Debug, Clone)]
 pub(crate) struct Figures(pub(crate) Option<PrometheusHandle>);
 
-/// Whether the accounts service can do its work.
+/// Whether a service can do its work.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadyBody {
     /// Whether it is ready.
@@ -75,7 +75,11 @@ pub(crate) async fn livez() -> &'static str {
     )
 )]
 pub(crate) async fn readyz(State(ledger): State<Arc<Ledger>>) -> Response {
-    let silent = ledger.store().head().await.err();
+    ready(ledger.store().head().await.err())
+}
+
+/// Whether a service can do its work whose store was asked.
+pub(crate) fn ready(silent: Option<ReadError>) -> Response {
     let reason = silent.map(|error| error.to_string());
     let body = ReadyBody {
         ready: reason.is_none(),

@@ -6,6 +6,7 @@
 //! [`bulk`] write by way of `command`; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store. Those of the
 //! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
+//! Those of the rails service are in [`rails`], with the client that asks them.
 //! [`health`], [`projections`] and [`invariants`] tell how a service is.
 
 pub mod account_body;
@@ -34,6 +35,7 @@ pub mod position;
 pub mod postings;
 pub mod problem;
 pub mod projections;
+pub mod rails;
 pub mod reads;
 pub mod replays;
 pub mod router;
@@ -46,4 +48,7 @@ pub mod trial_balance;
 pub use axum::Router;
 pub use position::PositionToken;
 pub use problem::Problem;
-pub use router::{accounts_openapi, accounts_router, balances_openapi, balances_router, serve};
+pub use router::{
+    accounts_openapi, accounts_router, balances_openapi, balances_router, rails_openapi,
+    rails_router, serve,
+};

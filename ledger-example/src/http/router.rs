@@ -24,11 +24,13 @@ use crate::http::layer::around;
 use crate::http::openapi::with_problems;
 use crate::http::problem::Problem;
 use crate::http::projections::Detectors;
+use crate::http::rails::faulty::faulty;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, invariants, outcomes, periods, postings, projections, reads, replays, statement,
+    holds, invariants, outcomes, periods, postings, projections, rails, reads, replays, statement,
     trial_balance,
 };
+use crate::rails::Rails;
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -54,6 +56,14 @@ struct AccountsDoc;
 )]
 struct BalancesDoc;
 
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Folio ledger: rails",
+    description = "Stand-ins for the world outside: a fraud screen, an exchange desk and a payment \
+               network, with switches by which they fail."
+))]
+struct RailsDoc;
+
 /// The routes of the accounts service.
 pub fn accounts_router(ledger: Arc<Ledger>) -> Router {
     let detectors = Detectors(ledger.detectors.clone().into());
@@ -71,6 +81,22 @@ pub fn balances_router(shelf: Arc<Shelf>) -> Router {
     assembled(balances_routes(), shelf)
         .layer(Extension(detectors))
         .layer(Extension(figures))
+}
+
+/// The routes of the rails service.
+pub fn rails_router(rails: Arc<Rails>) -> Router {
+    let figures = Figures(rails.metrics.clone());
+    assembled(rails_routes(), Arc::clone(&rails))
+        .layer(Extension(figures))
+        // Outside of all that is around a request: who fails as these do words no problem.
+        .layer(from_fn(faulty))
+        .layer(Extension(rails))
+}
+
+/// The OpenAPI document of the rails service.
+#[must_use]
+pub fn rails_openapi() -> utoipa::openapi::OpenApi {
+    with_problems(rails_routes().into_openapi())
 }
 
 /// The OpenAPI document of the accounts service.
@@ -170,6 +196,19 @@ fn balances_routes() -> OpenApiRouter<Arc<Shelf>> {
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::balances_readyz))
+        .routes(routes!(health::metrics))
+}
+
+fn rails_routes() -> OpenApiRouter<Arc<Rails>> {
+    OpenApiRouter::with_openapi(RailsDoc::openapi())
+        .routes(routes!(rails::screen))
+        .routes(routes!(rails::quote))
+        .routes(routes!(rails::submit))
+        .routes(routes!(rails::payment))
+        .routes(routes!(rails::faults))
+        .routes(routes!(rails::set_fault, rails::clear_fault))
+        .routes(routes!(health::livez))
+        .routes(routes!(rails::readyz))
         .routes(routes!(health::metrics))
 }
 

@@ -23,6 +23,14 @@ pub struct Rate(Decimal);
 )]
 pub struct InvalidRate;
 
+impl Rate {
+    /// What `sold` is in the bought currency, unrounded; none where that is too large to hold.
+    #[must_use]
+    pub fn of(self, sold: Amount) -> Option<Decimal> {
+        sold.money().amount().checked_mul(self.0)
+    }
+}
+
 impl TryFrom<String> for Rate {
     type Error = InvalidRate;
 
@@ -90,9 +98,8 @@ impl Exchange {
 
     /// What is sold at `rate` less what is bought.
     fn off(&self, rate: Rate) -> Result<Decimal, MoneyError> {
-        let (sold, bought) = (self.sold.money().amount(), self.bought.money().amount());
-        let at_rate = sold.checked_mul(rate.0);
-        at_rate
+        let bought = self.bought.money().amount();
+        rate.of(self.sold)
             .and_then(|at_rate| at_rate.checked_sub(bought))
             .ok_or(MoneyError::Overflow)
     }

@@ -2,6 +2,7 @@
 
 use folio_tests::postgres;
 use ledger_example::balances::{prepare_balances, provision_balances};
+use ledger_example::rails::{RailsService, prepare_rails, provision_rails};
 use ledger_example::{AccountsDatabases, AccountsService, BookName, Connections};
 use tokio_postgres::{Config, NoTls};
 
@@ -31,6 +32,14 @@ async fn balances(server: &Config) -> Service {
     }
 }
 
+async fn rails(server: &Config) -> Service {
+    let name = postgres::unique("rails");
+    Service {
+        login: provision_rails(server, &name).await.unwrap(),
+        databases: vec![name],
+    }
+}
+
 /// What a login is told that asks for this database.
 async fn refusal(login: &Config, database: &str) -> Option<String> {
     let mut config = login.clone();
@@ -44,7 +53,7 @@ async fn a_service_is_let_into_its_own_databases_and_no_others() {
     let server = postgres::server().await;
     let (a, _) = accounts(&server, "isolated_a").await;
     let (b, _) = accounts(&server, "isolated_b").await;
-    let services = [a, b, balances(&server).await];
+    let services = [a, b, balances(&server).await, rails(&server).await];
     for (number, service) in services.iter().enumerate() {
         for (owner, other) in services.iter().enumerate() {
             for database in &other.databases {
@@ -83,6 +92,9 @@ async fn a_service_needs_no_more_than_its_login() {
         let running = AccountsService::start(&databases, Connections::default(), None).await;
         running.unwrap().stop().await;
     }
+    let service = rails(&server).await;
+    let database = prepare_rails(&service.login, &service.databases[0]).await;
+    RailsService::start(&database.unwrap(), None).await.unwrap();
     let service = balances(&server).await;
     let database = &service.databases[0];
     prepare_balances(&service.login, database).await.unwrap();

@@ -4,4 +4,5 @@ mod books;
 mod isolation;
 mod outages;
 mod processes;
+mod rails;
 mod sqlite;

@@ -36,6 +36,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
         "folio-tests",
         &[
             "folio-core",
+            "folio-mesh",
             "folio-operator",
             "folio-postgres",
             "folio-projections",
