@@ -218,7 +218,7 @@ fn greeting(server: &Server, services: &Services, began: Instant) -> String {
         lines.push(format!("{:<11} {}", service.name, service.url()));
     }
     lines.push("            each with /openapi.json, /livez, /readyz, /metrics".to_owned());
-    let reads = services.balances.url();
+    let (reads, outside) = (services.balances.url(), services.rails.url());
     if let Some(folder) = services.balances.log.parent() {
         lines.push(format!("logs        {}", folder.display()));
     }
@@ -231,6 +231,7 @@ Try:
   curl {reads}/v1/accounts/checking/balance
   curl -X POST {commands}/v1/accounts/checking/credits -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' -d '{{\"amount\":\"25.00\",\"currency\":\"EUR\",\"contra\":\"cash\"}}'
   curl {commands}/v1/accounts/checking/events
+  curl -X POST {outside}/v1/fx/quotes -H 'Content-Type: application/json' -d '{{\"id\":\"my-quote\",\"amount\":\"100.00\",\"currency\":\"EUR\",\"bought_currency\":\"USD\"}}'
 
 Ready after {seconds:.1} s. Ctrl-C stops."
     ));

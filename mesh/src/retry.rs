@@ -133,7 +133,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::future::ready;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use folio_core::breaker::BreakerSettings;
     use tower::retry::RetryLayer;
@@ -204,11 +204,15 @@ mod tests {
         );
 
         let breaker = CircuitBreaker::new("dead", BreakerSettings::default()).unwrap();
+        let is_back = Arc::new(AtomicBool::new(false));
         let inner = service_fn({
-            let asked = Arc::clone(&asked);
+            let (asked, is_back) = (Arc::clone(&asked), Arc::clone(&is_back));
             move |()| {
                 asked.fetch_add(1, Ordering::SeqCst);
-                ready(Err::<(), _>("no connection"))
+                ready(match is_back.load(Ordering::SeqCst) {
+                    true => Ok(()),
+                    false => Err("no connection"),
+                })
             }
         });
         let first = RetryLayer::new(retries(10, 0)).layer(BreakerLayer::new(breaker).layer(inner));
@@ -221,6 +225,19 @@ mod tests {
         }
         let asked = asked.load(Ordering::SeqCst);
         assert!(asked <= 3_300, "{asked}");
+
+        // When it is back, that is known within the longest time that a breaker is open.
+        is_back.store(true, Ordering::SeqCst);
+        let began = Instant::now();
+        while third.clone().oneshot(()).await.is_err() {
+            tokio::time::sleep(100 * MS).await;
+        }
+        let open_max = BreakerSettings::default().open_max;
+        assert!(
+            began.elapsed() <= open_max + 100 * MS,
+            "{:?}",
+            began.elapsed()
+        );
     }
 
     #[tokio::test(start_paused = true)]

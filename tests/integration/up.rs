@@ -14,7 +14,7 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     let folder = data_folder();
     let first = up(folder.path(), &[]).await;
     let lines = first.curl_lines();
-    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines.len(), 4, "{lines:?}");
 
     // Each line works when pasted.
     let balance = pasted(&lines[0]).await;
@@ -23,6 +23,8 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     assert_eq!(credited["balance"], "1411.73");
     let events = pasted(&lines[2]).await;
     assert_eq!(events["events"].as_array().unwrap().len(), 5);
+    let quoted = pasted(&lines[3]).await;
+    assert_eq!(quoted["bought_amount"], "108.14");
 
     // An audit runs beside it.
     let audit = run(command(

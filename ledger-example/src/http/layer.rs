@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use folio_core::CorrelationId;
+use folio_mesh::Deadline;
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
@@ -69,16 +70,13 @@ pub(crate) async fn around(mut request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
 
-    let response = tokio::time::timeout(DEADLINE, next.run(request)).await;
-    let mut response = response.unwrap_or_else(|_| {
-        Problem::passing(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "deadline_exceeded",
-            "The request took too long",
-            "send the same request again, a write with the same idempotency key",
-        )
-        .into_response()
-    });
+    let mut response = match deadline(request.headers()) {
+        Ok(left) => {
+            let response = tokio::time::timeout(left, next.run(request)).await;
+            response.unwrap_or_else(|_| too_late().into_response())
+        }
+        Err(problem) => problem.into_response(),
+    };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.render(trace.correlation_id());
     }
@@ -104,6 +102,38 @@ pub(crate) async fn around(mut request: Request, next: Next) -> Response {
         elapsed = ?started.elapsed(), "request"
     );
     response
+}
+
+/// How long the request may take: no longer than its caller waits, who says so in
+/// [`HEADER`](folio_mesh::deadline::HEADER).
+fn deadline(headers: &HeaderMap) -> Result<Duration, Problem> {
+    let Some(value) = headers.get(folio_mesh::deadline::HEADER) else {
+        return Ok(DEADLINE);
+    };
+    let deadline = Deadline::from_header(value.to_str().unwrap_or_default());
+    let deadline = deadline.map_err(|error| {
+        let title = "Not a deadline";
+        Problem::client(
+            StatusCode::BAD_REQUEST,
+            "deadline_invalid",
+            title,
+            error.to_string(),
+        )
+    })?;
+    match deadline.left() {
+        Some(left) => Ok(left.min(DEADLINE)),
+        // Nobody waits any more: nothing is begun.
+        None => Err(too_late()),
+    }
+}
+
+fn too_late() -> Problem {
+    Problem::passing(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "deadline_exceeded",
+        "The request took too long",
+        "send the same request again, a write with the same idempotency key",
+    )
 }
 
 /// Parses version 00 of the header: `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros.

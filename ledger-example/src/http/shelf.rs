@@ -1,10 +1,10 @@
 //! Which books a request is about, and how far their models have to be for it.
 
 use axum::Json;
-use axum::http::HeaderMap;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use folio_core::{Position, StoreId};
+use folio_core::{Position, StoreId, error_chain};
+use folio_projections::feed::Present;
 use serde::Serialize;
 
 use crate::account::AccountId;
@@ -145,13 +145,27 @@ impl ShelvedBook {
         })
     }
 
+    /// How far the book's store is, as its own service tells.
+    async fn present(&self) -> Result<Present, Problem> {
+        let present = self.feed.present().await;
+        present.map_err(|error| {
+            tracing::warn!(book = %self.name, cause = error_chain(&error), "a book's service gave no answer");
+            Problem::passing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "book_unavailable",
+                "The book's service gives no answer",
+                format!("what is known of book {} is answered; this asks for more", self.name),
+            )
+        })
+    }
+
     /// A model that has `known`. Where it does not yet, its store says whether there is such a position.
     async fn known(&self, model: Balances, known: Position) -> Result<Balances, Problem> {
         if known <= model.position() {
             return Ok(model);
         }
         model.close().await?;
-        let head = self.feed.present().await?.head;
+        let head = self.present().await?.head;
         if known > head {
             return Err(ahead(format!("the store's last position is {head}")));
         }
@@ -170,7 +184,7 @@ impl ShelvedBook {
             return Ok((model, known));
         }
         model.close().await?;
-        let present = self.feed.present().await?;
+        let present = self.present().await?;
         if present.told_at.is_none_or(|now| moment > now) {
             return Err(ahead("the moment lies in the future".to_owned()));
         }

@@ -43,10 +43,12 @@ fn in_every_schedule(run: impl Fn() + Send + Sync + Clone + 'static) {
     check_pct(run, SCHEDULES, DEPTH);
 }
 
-fn fails(cell: &BreakerCell, now: Tick) {
-    if let (Ok(permit), _) = cell.ask(now) {
-        cell.record(permit, CallOutcome::Failure, now);
-    }
+/// Calls, and fails. Answers how many transitions that was told of.
+fn fails(cell: &BreakerCell, now: Tick) -> usize {
+    let (asked, first) = cell.ask(now);
+    let permit = asked.ok();
+    let second = permit.and_then(|permit| cell.record(permit, CallOutcome::Failure, now));
+    [first, second].into_iter().flatten().count()
 }
 
 /// What the number says that is read without the lock is what the breaker does, once all is still.
@@ -78,9 +80,8 @@ fn callers_that_fail_at_once_open_it_once() {
                 thread::spawn(move || fails(&cell, at(1)))
             })
             .collect();
-        for caller in callers {
-            caller.join().unwrap();
-        }
+        let told = callers.into_iter().map(|caller| caller.join().unwrap());
+        assert_eq!(told.sum::<usize>(), 1);
         assert_eq!(cell.lock().phase(), Phase::Open);
         is_of_one_mind(&cell, at(2));
     });

@@ -13,6 +13,7 @@
 )]
 
 mod account;
+mod feed;
 mod ledger;
 mod long;
 mod measure;
@@ -83,6 +84,9 @@ async fn main() {
     }
     if wanted("rebuild") {
         projections::rebuild(&server, &mut report).await;
+    }
+    if wanted("feed") {
+        feed::feed(&server, &mut report).await;
     }
     if wanted("import") {
         long::import(&server, &mut report).await;

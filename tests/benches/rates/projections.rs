@@ -28,7 +28,7 @@ use crate::measure::{Measured, median, runs, setting};
 use crate::report::Report;
 use crate::{Bench, METADATA, next, ours, raw};
 
-const ACCOUNTS: u64 = 1_000;
+pub(crate) const ACCOUNTS: u64 = 1_000;
 const BATCH: BatchSize = match BatchSize::new(1_000) {
     Some(size) => size,
     None => BatchSize::ONE,
@@ -88,7 +88,7 @@ async fn filled(server: &tokio_postgres::Config, events: u64) -> Bench {
     bench
 }
 
-async fn models(server: &tokio_postgres::Config) -> Database {
+pub(crate) async fn models(server: &tokio_postgres::Config) -> Database {
     let roles = [Role::Projector, Role::Reader];
     let name = format!("models_{}", next());
     let database = provision(server, &name, &roles).await.unwrap();
@@ -195,7 +195,7 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
 }
 
 /// Opens an account, and posts to it ten at a time.
-async fn post(store: &PostgresStore, account: &str, postings: u64) {
+pub(crate) async fn post(store: &PostgresStore, account: &str, postings: u64) {
     let currency = Currency::from_code("EUR").unwrap();
     let opened = LedgerEvent::AccountOpened(Opening::new(currency));
     let credited = LedgerEvent::AccountCredited(Posting {
@@ -516,7 +516,7 @@ async fn open(bench: &Bench, database: &Database) -> Projection {
         .unwrap()
 }
 
-async fn run_to(projection: &Projection, events: u64) {
+pub(crate) async fn run_to(projection: &Projection, events: u64) {
     let (stop, stopped) = watch::channel(false);
     let running = tokio::spawn({
         let projection = projection.clone();

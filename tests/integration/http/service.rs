@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use folio_tests::api::Api;
+use folio_tests::api::{Api, answer};
 use ledger_example::http;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,7 +25,7 @@ async fn the_services_tell_how_they_are() {
         "{ready:?}"
     );
     // Measured once a second.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     let book = loop {
         let ready = api.ask_balances("/readyz").await;
         assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)));
@@ -32,7 +33,7 @@ async fn the_services_tell_how_they_are() {
         if book["builds"][0]["position"] == 1 {
             break book;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{book:?}");
+        assert!(Instant::now() < deadline, "{book:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(
@@ -140,5 +141,44 @@ async fn every_route_is_in_the_document_of_its_service() {
     assert_eq!(posting["amount"]["type"], "string");
     let balance = &balances["components"]["schemas"]["BalanceBody"]["properties"];
     assert_eq!(balance["balance"]["type"], "string");
+    api.stop().await;
+}
+
+/// A deadline comes along with a request, and nothing is done that nobody waits for.
+#[tokio::test]
+async fn a_request_takes_no_longer_than_its_caller_waits() {
+    let api = Api::start().await;
+    let ask = async |path: &str, left: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", api.url));
+        answer(request.header("Folio-Deadline-Ms", left)).await
+    };
+    let waits = "/v1/feed?wait_ms=20000";
+    let began = Instant::now();
+    let late = ask(waits, "200").await;
+    assert_eq!(
+        (late.status, late.code().as_str()),
+        (503, "deadline_exceeded")
+    );
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(ask("/livez", "5000").await.status, 200);
+    for (left, status, code) in [
+        ("0", 503, "deadline_exceeded"),
+        ("-1", 400, "deadline_invalid"),
+        ("soon", 400, "deadline_invalid"),
+        ("86400001", 400, "deadline_invalid"),
+    ] {
+        let refused = ask("/livez", left).await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (status, code),
+            "{left}"
+        );
+    }
+    // Of a command that came too late nothing is there.
+    let body = json!({"id": "late", "currency": "EUR"});
+    let request = api.request("/v1/accounts").header("Idempotency-Key", "k");
+    let request = request.header("Folio-Deadline-Ms", "0").json(&body);
+    assert_eq!(answer(request).await.status, 503);
+    assert_eq!(api.get("/v1/feed").await.body["head"], 0);
     api.stop().await;
 }

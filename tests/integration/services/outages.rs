@@ -65,7 +65,10 @@ async fn a_book_whose_service_is_gone_is_read_as_it_was_known() {
     let then = reads
         .get(&format!("/v1/accounts/1/balance?known_at={now}"))
         .await;
-    assert_eq!(then.status, 503, "{then:?}");
+    assert_eq!(
+        (then.status, then.code().as_str()),
+        (503, "book_unavailable")
+    );
 
     let a = Api::at(databases, &address).await;
     let posted = a.posting("1", "debits", "2.50").await;

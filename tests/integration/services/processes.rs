@@ -128,16 +128,22 @@ async fn a_service_that_is_killed_is_started_again_at_its_port_and_the_others_wo
         let request = request.header("Idempotency-Key", id).json(&body);
         request.send().await.unwrap().status().as_u16()
     };
-    let services = ["accounts-a", "accounts-b", "balances"];
+    let services = ["accounts-a", "accounts-b", "balances", "rails"];
     for (round, killed) in services.into_iter().enumerate() {
         system.kill(killed).await;
         for other in services.into_iter().filter(|other| *other != killed) {
-            if let Some(book) = other.strip_prefix("accounts-") {
-                assert_eq!(open(other, &format!("{book}{round}")).await, 201, "{other}");
-            } else {
-                let listed = system.get(other, "/v1/accounts").await;
-                assert!(listed.is_some(), "without {killed}");
-            }
+            let path = match other.strip_prefix("accounts-") {
+                Some(book) => {
+                    assert_eq!(open(other, &format!("{book}{round}")).await, 201, "{other}");
+                    "/v1/invariants"
+                }
+                None if other == "rails" => "/v1/faults",
+                None => "/v1/accounts",
+            };
+            assert!(
+                system.get(other, path).await.is_some(),
+                "{other} without {killed}"
+            );
         }
         // Whoever asks meanwhile waits at its socket until it is there again.
         system.answers(killed).await;
@@ -145,7 +151,7 @@ async fn a_service_that_is_killed_is_started_again_at_its_port_and_the_others_wo
     let deadline = Instant::now() + PATIENCE;
     loop {
         let listed = system.get("balances", "/v1/accounts").await.unwrap();
-        if listed["accounts"].as_array().unwrap().len() == 4 {
+        if listed["accounts"].as_array().unwrap().len() == 6 {
             break;
         }
         assert!(Instant::now() < deadline, "{listed}");
