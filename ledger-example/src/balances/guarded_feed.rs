@@ -1,13 +1,17 @@
-//! A book's events over HTTP, behind a circuit breaker.
+//! A book's events over HTTP, behind circuit breakers.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings};
 use folio_core::{BatchSize, Filter, Page, Position, ReadError, StoreId};
-use folio_mesh::CircuitBreaker;
+use folio_mesh::{CallPermit, CircuitBreaker};
 use folio_projections::Source;
-use folio_projections::feed::{FeedSource, Present};
+use folio_projections::feed::{
+    FeedCall, FeedGuard, FeedOutcome, FeedPermit, FeedSettings, FeedSource, InvalidFeedUrl, Present,
+};
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Duration;
 
@@ -16,37 +20,68 @@ const OPEN_MAX: Duration = Duration::from_secs(5);
 
 /// A feed that is not asked while it does not answer.
 ///
-/// All that the service asks of the feed goes through one breaker: what the projection reads, what
-/// measures its lag, and what requests want to know. The wait for news does not, since it is a call that is
-/// meant to be held back, and gives way by itself.
+/// What the projection reads, what measures its lag and what requests want to know goes through one breaker;
+/// the waiting for news through another, since to be held back is what such a call is for, and no failure.
 #[derive(Debug, Clone)]
 pub struct GuardedFeed {
     feed: Arc<FeedSource>,
-    breaker: CircuitBreaker,
+    breakers: Arc<Breakers>,
+}
+
+#[derive(Debug)]
+struct Breakers {
+    reads: CircuitBreaker,
+    waits: CircuitBreaker,
+}
+
+struct Permitted(CallPermit);
+
+/// Why a feed cannot be followed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GuardedFeedError {
+    /// Its address is none.
+    #[error(transparent)]
+    Url(#[from] InvalidFeedUrl),
+    /// A breaker cannot work.
+    #[error(transparent)]
+    Breaker(#[from] InvalidSettings),
 }
 
 impl GuardedFeed {
-    /// `feed`, behind a breaker that has this name.
+    /// The feed at `url`, behind breakers that are called `name` and `name`, `-news`.
     ///
     /// # Errors
     ///
-    /// [`InvalidSettings`], which would be a mistake in here.
-    pub fn new(name: String, feed: Arc<FeedSource>) -> Result<Self, InvalidSettings> {
-        let settings = BreakerSettings {
+    /// [`GuardedFeedError`].
+    pub fn new(name: &str, url: &str) -> Result<Self, GuardedFeedError> {
+        let settings = FeedSettings::default();
+        let reads = BreakerSettings {
             consecutive_failures: Some(5),
             open_max: OPEN_MAX,
             ..BreakerSettings::default()
         };
+        let waits = BreakerSettings {
+            slow: None,
+            slow_after: settings.wait.saturating_add(settings.timeout),
+            probe_within: settings.wait.saturating_add(settings.timeout),
+            ..reads
+        };
+        let breakers = Arc::new(Breakers {
+            reads: CircuitBreaker::new(name, reads)?,
+            waits: CircuitBreaker::new(format!("{name}-news"), waits)?,
+        });
+        let guard = Arc::clone(&breakers) as Arc<dyn FeedGuard>;
         Ok(Self {
-            feed,
-            breaker: CircuitBreaker::new(name, settings)?,
+            feed: FeedSource::guarded(url, settings, guard)?,
+            breakers,
         })
     }
 
-    /// The breaker.
+    /// The breaker of what is read.
     #[must_use]
-    pub const fn breaker(&self) -> &CircuitBreaker {
-        &self.breaker
+    pub fn breaker(&self) -> &CircuitBreaker {
+        &self.breakers.reads
     }
 
     /// How far the store is, as its feed tells now.
@@ -55,29 +90,33 @@ impl GuardedFeed {
     ///
     /// [`ReadError`]; at once while the breaker is open.
     pub async fn present(&self) -> Result<Present, ReadError> {
-        self.guarded(self.feed.present()).await
+        self.feed.present().await
     }
+}
 
-    async fn guarded<T>(
-        &self,
-        call: impl Future<Output = Result<T, ReadError>>,
-    ) -> Result<T, ReadError> {
-        let permit = self.breaker.ask();
-        let permit = permit.map_err(|refused| ReadError::Unavailable(Box::new(refused)))?;
-        let answer = call.await;
-        permit.record(match &answer {
-            Ok(_) => CallOutcome::Success,
-            Err(_) => CallOutcome::Failure,
+impl FeedGuard for Breakers {
+    fn admit(&self, call: FeedCall) -> Result<Box<dyn FeedPermit>, Box<dyn Error + Send + Sync>> {
+        let breaker = match call {
+            FeedCall::Read => &self.reads,
+            FeedCall::Wait => &self.waits,
+        };
+        Ok(Box::new(Permitted(breaker.ask()?)))
+    }
+}
+
+impl FeedPermit for Permitted {
+    fn record(self: Box<Self>, outcome: FeedOutcome) {
+        self.0.record(match outcome {
+            FeedOutcome::Answered => CallOutcome::Success,
+            FeedOutcome::Failed => CallOutcome::Failure,
         });
-        answer
     }
 }
 
 #[async_trait]
 impl Source for GuardedFeed {
     async fn identify(&self) -> Result<StoreId, ReadError> {
-        // Most often it is known, and nobody is asked.
-        self.guarded(self.feed.identify()).await
+        self.feed.identify().await
     }
 
     async fn read(
@@ -86,11 +125,11 @@ impl Source for GuardedFeed {
         after: Position,
         limit: BatchSize,
     ) -> Result<Page, ReadError> {
-        self.guarded(self.feed.read(filter, after, limit)).await
+        self.feed.read(filter, after, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {
-        self.guarded(self.feed.head()).await
+        self.feed.head().await
     }
 
     fn appended(&self) -> watch::Receiver<Position> {

@@ -1,7 +1,7 @@
 //! The query side: the read models of all books, each fed by its accounts service over HTTP.
 //!
 //! * [`BookName`]: by what a book is asked for.
-//! * [`GuardedFeed`]: a book's events, behind a circuit breaker.
+//! * [`GuardedFeed`]: a book's events, behind circuit breakers.
 //! * [`Shelf`]: the books that are read here. What requests make of it is in
 //!   [`http::shelf`](crate::http::shelf).
 //! * [`BalancesService`]: the database, and what fills it.
@@ -15,7 +15,7 @@ mod service;
 mod shelf;
 
 pub use book_name::{BookName, InvalidBookName};
-pub use guarded_feed::GuardedFeed;
+pub use guarded_feed::{GuardedFeed, GuardedFeedError};
 pub use service::{
     BalancesConnections, BalancesService, BookFeed, InvalidBookFeed, StartBalancesError,
     open_balances, prepare_balances, provision_balances,

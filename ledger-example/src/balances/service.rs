@@ -3,9 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use folio_core::breaker::InvalidSettings;
 use folio_postgres::{Database, PoolError, Role, migrate, provision, provision_login};
-use folio_projections::feed::{FeedSource, InvalidFeedUrl};
 use folio_projections::{
     Detector, DetectorSettings, OpenProjectionError, Poison, Projection, Settings, Source,
 };
@@ -15,7 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_postgres::Config;
 
-use crate::balances::{BookName, GuardedFeed, InvalidBookName, Shelf, ShelvedBook};
+use crate::balances::{
+    BookName, GuardedFeed, GuardedFeedError, InvalidBookName, Shelf, ShelvedBook,
+};
 use crate::read_model::{BalancesProjector, BalancesQueries};
 use crate::service::PrepareError;
 
@@ -163,8 +163,7 @@ impl BalancesService {
             if books.iter().any(|other: &ShelvedBook| other.name == *book) {
                 return Err(StartBalancesError::Twice { book: book.clone() });
             }
-            let feed = FeedSource::new(&format!("{accounts}{FEED}"))?;
-            let feed = GuardedFeed::new(format!("feed-{book}"), feed)?;
+            let feed = GuardedFeed::new(&format!("feed-{book}"), &format!("{accounts}{FEED}"))?;
             let source: Arc<dyn Source> = Arc::new(feed.clone());
             let projection =
                 open_balances(book, Arc::clone(&source), database, PROJECTION_CONNECTIONS).await?;
@@ -208,12 +207,9 @@ impl BalancesService {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartBalancesError {
-    /// The address of an accounts service is none.
+    /// A book cannot be followed.
     #[error(transparent)]
-    Url(#[from] InvalidFeedUrl),
-    /// A breaker cannot work.
-    #[error(transparent)]
-    Breaker(#[from] InvalidSettings),
+    Feed(#[from] GuardedFeedError),
     /// A book is named twice.
     #[error("book {book} is named twice, as if two services had it")]
     Twice {

@@ -1,7 +1,7 @@
 //! One request to a feed, and what is remembered of the answers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use folio_core::StoreId;
 use reqwest::redirect::Policy;
@@ -10,16 +10,17 @@ use serde::Deserialize;
 
 use crate::feed::OTHER_STORE;
 use crate::feed::error::{FeedError, InvalidFeedUrl};
+use crate::feed::guard::{FeedCall, FeedGuard, FeedOutcome, FeedPermit};
 use crate::feed::page::FeedPage;
 use crate::feed::request::FeedRequest;
 use crate::feed::source::FeedSettings;
 
 /// Asks one feed.
-#[derive(Debug)]
 pub(crate) struct FeedClient {
     http: reqwest::Client,
     url: Url,
     settings: FeedSettings,
+    guard: Option<Arc<dyn FeedGuard>>,
     // The std mutex: it is never held across an await.
     seen: Mutex<Seen>,
     doubts: AtomicU64,
@@ -39,7 +40,11 @@ struct ProblemCode {
 }
 
 impl FeedClient {
-    pub(crate) fn new(url: &str, settings: FeedSettings) -> Result<Self, InvalidFeedUrl> {
+    pub(crate) fn new(
+        url: &str,
+        settings: FeedSettings,
+        guard: Option<Arc<dyn FeedGuard>>,
+    ) -> Result<Self, InvalidFeedUrl> {
         let url = Url::parse(url)
             .ok()
             .filter(|url| url.scheme() == "http")
@@ -56,6 +61,7 @@ impl FeedClient {
             http,
             url,
             settings,
+            guard,
             seen: Mutex::default(),
             doubts: AtomicU64::new(0),
         })
@@ -86,7 +92,14 @@ impl FeedClient {
     /// Asks once. After a failure and after an answer with another history there is a doubt, which is
     /// there before this returns.
     pub(crate) async fn ask(&self, request: &FeedRequest) -> Result<FeedPage, FeedError> {
+        let permit = self.admit(request)?;
         let answered = self.answer(request).await;
+        if let Some(permit) = permit {
+            permit.record(match &answered {
+                Ok(_) => FeedOutcome::Answered,
+                Err(_) => FeedOutcome::Failed,
+            });
+        }
         match &answered {
             Ok(page) => self.note(page),
             Err(error) => {
@@ -97,6 +110,17 @@ impl FeedClient {
             }
         }
         answered
+    }
+
+    /// What was not asked has told nothing, so there is nothing to doubt.
+    fn admit(&self, request: &FeedRequest) -> Result<Option<Box<dyn FeedPermit>>, FeedError> {
+        let call = if request.wait.is_zero() {
+            FeedCall::Read
+        } else {
+            FeedCall::Wait
+        };
+        let permit = self.guard.as_ref().map(|guard| guard.admit(call));
+        permit.transpose().map_err(FeedError::NotAsked)
     }
 
     async fn answer(&self, request: &FeedRequest) -> Result<FeedPage, FeedError> {

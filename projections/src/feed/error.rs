@@ -12,6 +12,9 @@ pub enum FeedError {
     /// It was not reached, or broke off, or took too long.
     #[error("the feed gave no answer")]
     NoAnswer(#[source] reqwest::Error),
+    /// It was not asked: its guard says that it gives no answer at present.
+    #[error("the feed is not asked at present")]
+    NotAsked(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It refused, or could not.
     #[error("the feed answered with status {status} ({code})")]
     Status {
@@ -46,7 +49,7 @@ pub enum FeedError {
 impl From<FeedError> for ReadError {
     fn from(error: FeedError) -> Self {
         match error {
-            FeedError::NoAnswer(_) => Self::Unavailable(Box::new(error)),
+            FeedError::NoAnswer(_) | FeedError::NotAsked(_) => Self::Unavailable(Box::new(error)),
             FeedError::Status { status, .. } if may_pass(status) => {
                 Self::Unavailable(Box::new(error))
             }

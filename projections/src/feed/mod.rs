@@ -32,6 +32,7 @@
 mod client;
 mod error;
 mod event;
+mod guard;
 mod page;
 mod request;
 mod served;
@@ -40,6 +41,7 @@ mod watcher;
 
 pub use error::{FeedError, InvalidFeedEvent, InvalidFeedUrl};
 pub use event::FeedEvent;
+pub use guard::{FeedCall, FeedGuard, FeedOutcome, FeedPermit};
 pub use page::{FeedPage, PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 pub use served::ServedFeed;
 pub use source::{FeedSettings, FeedSource, Present};

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::feed::client::FeedClient;
 use crate::feed::error::InvalidFeedUrl;
+use crate::feed::guard::FeedGuard;
 use crate::feed::page::PAGE_EVENTS_MAX;
 use crate::feed::request::FeedRequest;
 use crate::feed::watcher::watch_head;
@@ -81,8 +82,29 @@ impl FeedSource {
     ///
     /// [`InvalidFeedUrl`].
     pub fn with_settings(url: &str, settings: FeedSettings) -> Result<Arc<Self>, InvalidFeedUrl> {
+        Self::of(url, settings, None)
+    }
+
+    /// The same, with `guard` between it and the feed.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFeedUrl`].
+    pub fn guarded(
+        url: &str,
+        settings: FeedSettings,
+        guard: Arc<dyn FeedGuard>,
+    ) -> Result<Arc<Self>, InvalidFeedUrl> {
+        Self::of(url, settings, Some(guard))
+    }
+
+    fn of(
+        url: &str,
+        settings: FeedSettings,
+        guard: Option<Arc<dyn FeedGuard>>,
+    ) -> Result<Arc<Self>, InvalidFeedUrl> {
         Ok(Arc::new(Self {
-            client: Arc::new(FeedClient::new(url, settings)?),
+            client: Arc::new(FeedClient::new(url, settings, guard)?),
             head: watch::Sender::new(Position::START),
             watcher: OnceLock::new(),
         }))
