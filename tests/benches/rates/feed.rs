@@ -4,26 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use folio_projections::{Source, StoreSource};
-use futures_util::{StreamExt, stream};
 use ledger_example::balances::{GuardedFeed, open_balances};
 use ledger_example::{AccountsDatabases, AccountsService, Connections, http};
 use tokio::net::TcpListener;
 
-use crate::Bench;
 use crate::measure::{Measured, median, runs, setting};
-use crate::projections::{ACCOUNTS, models, post, run_to};
+use crate::projections::{models, posted, run_to};
 use crate::report::Report;
 
 /// A whole accounts service serves the feed, in this process, and has nothing else to do by then.
 pub(crate) async fn feed(server: &tokio_postgres::Config, report: &mut Report) {
     let events = setting("FOLIO_BENCH_REBUILD", 200_000);
-    let bench = Bench::new(server).await;
-    stream::iter(0..ACCOUNTS)
-        .for_each_concurrent(64, |account| {
-            let (store, postings) = (&bench.store, events / ACCOUNTS - 1);
-            async move { post(store, &account.to_string(), postings).await }
-        })
-        .await;
+    let bench = posted(server, events).await;
     let databases = AccountsDatabases {
         events: bench.database.clone(),
         models: models(server).await,

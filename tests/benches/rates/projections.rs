@@ -28,7 +28,7 @@ use crate::measure::{Measured, median, runs, setting};
 use crate::report::Report;
 use crate::{Bench, METADATA, next, ours, raw};
 
-pub(crate) const ACCOUNTS: u64 = 1_000;
+const ACCOUNTS: u64 = 1_000;
 const BATCH: BatchSize = match BatchSize::new(1_000) {
     Some(size) => size,
     None => BatchSize::ONE,
@@ -139,13 +139,7 @@ pub(crate) async fn catch_up(server: &tokio_postgres::Config, report: &mut Repor
 /// one.
 pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report) {
     let events = setting("FOLIO_BENCH_REBUILD", 200_000);
-    let bench = Bench::new(server).await;
-    stream::iter(0..ACCOUNTS)
-        .for_each_concurrent(64, |account| {
-            let (store, postings) = (&bench.store, events / ACCOUNTS - 1);
-            async move { post(store, &account.to_string(), postings).await }
-        })
-        .await;
+    let bench = posted(server, events).await;
     let (mut one, mut two, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs() {
         let database = models(server).await;
@@ -194,8 +188,20 @@ pub(crate) async fn rebuild(server: &tokio_postgres::Config, report: &mut Report
     );
 }
 
+/// A store of so many events: accounts, and postings of the ledger's first version to each.
+pub(crate) async fn posted(server: &tokio_postgres::Config, events: u64) -> Bench {
+    let bench = Bench::new(server).await;
+    stream::iter(0..ACCOUNTS)
+        .for_each_concurrent(64, |account| {
+            let (store, postings) = (&bench.store, events / ACCOUNTS - 1);
+            async move { post(store, &account.to_string(), postings).await }
+        })
+        .await;
+    bench
+}
+
 /// Opens an account, and posts to it ten at a time.
-pub(crate) async fn post(store: &PostgresStore, account: &str, postings: u64) {
+async fn post(store: &PostgresStore, account: &str, postings: u64) {
     let currency = Currency::from_code("EUR").unwrap();
     let opened = LedgerEvent::AccountOpened(Opening::new(currency));
     let credited = LedgerEvent::AccountCredited(Posting {

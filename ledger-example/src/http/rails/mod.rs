@@ -1,7 +1,7 @@
 //! The rails over HTTP: what the outside is asked, how it fails, and the client that is made for that.
 //!
 //! * this file: the routes of the fraud screen, of the exchange desk and of the payment network.
-//! * [`faulty`]: a [`Fault`](crate::rails::Fault) as a client meets it.
+//! * [`faulty`]: a [`Fault`] as a client meets it.
 //! * [`client`]: asks them, each behind a circuit breaker, within a time, and again where that is safe.
 
 pub mod client;
