@@ -16,6 +16,7 @@
 //! * [`snapshot`]: states that were kept to shorten loading.
 //! * [`memory`]: the store that keeps everything in memory.
 //! * [`breaker`]: the circuit breaker, a state machine that is told what time it is.
+//! * [`saga`]: business transactions over several participants, with the way back.
 //! * [`money`]: exact amounts, pinned to their currency.
 //! * `testing` (feature `testing`): given/when/then, history properties, the contract suite.
 
@@ -30,6 +31,7 @@ pub mod id;
 pub mod joint;
 pub mod memory;
 pub mod money;
+pub mod saga;
 pub mod snapshot;
 pub mod store;
 pub mod stream;

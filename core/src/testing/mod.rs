@@ -11,6 +11,7 @@
 
 pub mod contract;
 mod history;
+pub mod saga;
 mod scenario;
 
 pub use history::{History, run_commands};
