@@ -62,13 +62,16 @@
 //! * `executor.rs`: the [`Executor`], from a command to its [`Reply`].
 //! * `attempt.rs`: one try: what is decided on what, and handed over in which order.
 //! * `cache.rs`: the states in memory, within a bound.
+//! * `saga.rs`: the [`SagaDriver`], which does what a saga's log plans.
 
 mod attempt;
 mod cache;
 mod error;
 mod executor;
 mod reply;
+mod saga;
 
 pub use error::ExecuteError;
 pub use executor::{CacheBytes, Executor, Retries};
 pub use reply::{JointReply, JointVerdict, Reply, StatesAfter, Verdict};
+pub use saga::{Driven, Participants, SagaClock, SagaDriver, SagaError, StepCall};

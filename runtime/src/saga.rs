@@ -1,0 +1,605 @@
+//! Carries sagas on: does what a log plans, and puts on record what came of it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use folio_core::saga::{Heard, Plan, Saga, SagaCommand, SagaEnd, SagaLog, SagaRefusal, StepId};
+use folio_core::{
+    Actor, Aggregate, CommandContext, CommandId, CorrelationId, EventStore, ReadError, Timestamp,
+    Version,
+};
+use thiserror::Error;
+
+use crate::error::ExecuteError;
+use crate::executor::Executor;
+use crate::reply::Verdict;
+
+/// Those whom a saga asks.
+///
+/// # What is asked of them
+///
+/// Each knows a step by its [`StepId`]: it does it once, answers the same again, and once it is undone does not do
+/// it any more, also where it is undone before it was asked. What is not known to be done or refused is
+/// [`Heard::Unknown`]; that it may be done is what the saga counts on.
+pub trait Participants<S: Saga>: Send + Sync + 'static {
+    /// Asks for a step.
+    fn ask(&self, call: StepCall<'_, S>) -> impl Future<Output = Heard<S::Answer>> + Send;
+
+    /// Has a step undone, whether it was done or not.
+    fn undo(&self, call: StepCall<'_, S>) -> impl Future<Output = Heard<S::Answer>> + Send;
+}
+
+/// Tells a saga what time it is.
+pub trait SagaClock: Send + Sync + 'static {
+    /// What time it is.
+    fn now(&self) -> impl Future<Output = Result<Timestamp, ReadError>> + Send;
+}
+
+/// A step that is asked for, or undone.
+pub struct StepCall<'a, S: Saga> {
+    /// The step.
+    pub step: &'static str,
+    /// By what the participant knows it, or its undo.
+    pub id: StepId<'a>,
+    /// The saga: what was ordered, and what the steps before it came to.
+    pub saga: &'a SagaLog<S>,
+}
+
+/// Carries the sagas of one kind on. Clones are the same one.
+///
+/// Any number of drivers, of any number of processes, may drive one saga: what each hears is put on record once, and
+/// participants know a step again. All that a driver keeps is in the log, so one that is dropped is as one that was
+/// never there.
+///
+/// A saga of one's own:
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use std::time::Duration;
+///
+/// use folio_core::saga::{Heard, Saga, SagaDefinition, SagaEnd, Step};
+/// use folio_core::{Actor, InMemoryStore, ReadError, Timestamp};
+/// use folio_runtime::{Driven, Executor, Participants, SagaClock, SagaDriver, SagaError, StepCall};
+///
+/// /// A journey: a seat and a room, or neither.
+/// #[derive(Debug, Clone, PartialEq)]
+/// struct Journey;
+///
+/// static STEPS: LazyLock<SagaDefinition> = LazyLock::new(|| {
+///     SagaDefinition::new(1, Duration::from_secs(600), vec![
+///         Step::compensatable("reserve seat", "give seat back"),
+///         Step::compensatable("reserve room", "give room back"),
+///         Step::pivot("charge"),
+///         Step::retriable("send tickets"),
+///     ])
+///     .expect("a journey can be taken back until it is charged")
+/// });
+///
+/// impl Saga for Journey {
+///     const CATEGORY: &'static str = "journey";
+///     type Order = String; // where to
+///     type Answer = u32; // what was reserved
+///     fn newest() -> &'static SagaDefinition {
+///         &STEPS
+///     }
+///     fn definition(version: u32) -> Option<&'static SagaDefinition> {
+///         (version == 1).then_some(&*STEPS)
+///     }
+/// }
+///
+/// struct Agency;
+/// impl Participants<Journey> for Agency {
+///     async fn ask(&self, call: StepCall<'_, Journey>) -> Heard<u32> {
+///         // Here one would send a request under `call.id.command()`, by which it is known again.
+///         match (call.step, call.saga.order.as_str()) {
+///             ("reserve room", "Atlantis") => Heard::Refused { code: "no_rooms".to_owned() },
+///             _ => Heard::Done(7),
+///         }
+///     }
+///     async fn undo(&self, _: StepCall<'_, Journey>) -> Heard<u32> {
+///         Heard::Undone
+///     }
+/// }
+///
+/// struct Midnight;
+/// impl SagaClock for Midnight {
+///     async fn now(&self) -> Result<Timestamp, ReadError> {
+///         Ok(Timestamp::from_micros(0))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), SagaError> {
+/// let executor = Executor::new(InMemoryStore::default()); // or a store on PostgreSQL
+/// let journeys = SagaDriver::<Journey, _, _, _>::new(executor, Agency, Midnight, Actor::anonymous());
+/// journeys.begin("to Paris", "Paris".to_owned()).await?;
+/// assert_eq!(journeys.drive("to Paris").await?, Driven::Ended(SagaEnd::Completed));
+///
+/// journeys.begin("to Atlantis", "Atlantis".to_owned()).await?;
+/// assert_eq!(journeys.drive("to Atlantis").await?, Driven::Ended(SagaEnd::Undone));
+/// # Ok(())
+/// # }
+/// ```
+pub struct SagaDriver<S: Saga, E, P, C> {
+    executor: Executor<E>,
+    participants: Arc<P>,
+    clock: Arc<C>,
+    actor: Actor,
+    saga: PhantomData<fn() -> S>,
+}
+
+/// Where a saga is that was driven on as far as it goes now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driven {
+    /// It has ended.
+    Ended(SagaEnd),
+    /// There is nothing to do until then.
+    Waits(Timestamp),
+    /// This program does not have the definition that it goes by.
+    Foreign,
+}
+
+/// Why a saga was not carried on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SagaError {
+    /// It does not do that.
+    #[error(transparent)]
+    Refused(#[from] SagaRefusal),
+    /// Its log was not written to, or it is not known whether it was. It can be driven on.
+    #[error("the saga's log was not written to")]
+    Log(#[from] ExecuteError),
+    /// The time is not known.
+    #[error("the saga's clock does not tell the time")]
+    Clock(#[source] ReadError),
+}
+
+impl<S, E, P, C> SagaDriver<S, E, P, C>
+where
+    S: Saga,
+    E: EventStore,
+    P: Participants<S>,
+    C: SagaClock,
+{
+    /// A driver that writes logs by `executor`, in the name of `actor`.
+    pub fn new(executor: Executor<E>, participants: P, clock: C, actor: Actor) -> Self {
+        Self {
+            executor,
+            participants: Arc::new(participants),
+            clock: Arc::new(clock),
+            actor,
+            saga: PhantomData,
+        }
+    }
+
+    /// Begins the saga `id`. One that was begun with the same order is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether it was begun; beginning it again tells.
+    pub async fn begin(&self, id: &str, order: S::Order) -> Result<(), SagaError> {
+        let now = self.now().await?;
+        let begin = SagaCommand::Begin { order, now };
+        self.note(id, Version::NONE, now, begin).await
+    }
+
+    /// Has a saga turn back, before its pivot is asked. It has to be driven on to do so.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError`].
+    pub async fn cancel(&self, id: &str, by: &Actor, reason: &str) -> Result<(), SagaError> {
+        let (actor, reason) = (by.to_string(), reason.to_owned());
+        self.told(id, SagaCommand::Cancel { actor, reason }).await
+    }
+
+    /// Has a saga that waits to try again do so at once. It has to be driven on to do so.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError`].
+    pub async fn retry(&self, id: &str, by: &Actor, reason: &str) -> Result<(), SagaError> {
+        let (actor, reason) = (by.to_string(), reason.to_owned());
+        self.told(id, SagaCommand::Retry { actor, reason }).await
+    }
+
+    /// A saga as it is on record.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError`].
+    pub async fn look(&self, id: &str) -> Result<Option<SagaLog<S>>, SagaError> {
+        Ok(self.on_record(id).await?.0)
+    }
+
+    /// Drives a saga on until it has ended or has to wait.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError`]; it can be driven on later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: what was asked is on record, and is asked again.
+    pub async fn drive(&self, id: &str) -> Result<Driven, SagaError> {
+        loop {
+            let now = self.now().await?;
+            let (saga, version) = self.on_record(id).await?;
+            let saga = saga.ok_or(SagaRefusal::NotBegun)?;
+            let (step, heard) = match (saga.plan(now), saga.end) {
+                (_, Some(end)) => return Ok(Driven::Ended(end)),
+                (Plan::Wait(until), None) => return Ok(Driven::Waits(until)),
+                (Plan::Foreign, None) => return Ok(Driven::Foreign),
+                (Plan::Advance | Plan::Ended, None) => {
+                    self.note(id, version, now, SagaCommand::Advance { now })
+                        .await?;
+                    continue;
+                }
+                (Plan::Ask(step), None) => {
+                    let call = call(&saga, id, step, step);
+                    (step, self.participants.ask(call).await)
+                }
+                (Plan::Undo { step, undo }, None) => {
+                    let call = call(&saga, id, step, undo);
+                    (step, self.participants.undo(call).await)
+                }
+            };
+            tracing::debug!(
+                category = S::CATEGORY,
+                saga = id,
+                step,
+                ?heard,
+                "a saga has heard"
+            );
+            let (now, step) = (self.now().await?, step.to_owned());
+            self.note(id, version, now, SagaCommand::Hear { step, heard, now })
+                .await?;
+        }
+    }
+
+    async fn now(&self) -> Result<Timestamp, SagaError> {
+        self.clock.now().await.map_err(SagaError::Clock)
+    }
+
+    /// What is committed, and not what is on its way: what a participant is asked has to be on record.
+    async fn on_record(&self, id: &str) -> Result<(Option<SagaLog<S>>, Version), SagaError> {
+        let everything = |_: &folio_core::RecordedEvent| true;
+        Ok(self
+            .executor
+            .replay_until::<SagaLog<S>>(id, everything)
+            .await?)
+    }
+
+    async fn told(
+        &self,
+        id: &str,
+        command: SagaCommand<S::Order, S::Answer>,
+    ) -> Result<(), SagaError> {
+        let now = self.now().await?;
+        let (_, version) = self.on_record(id).await?;
+        self.note(id, version, now, command).await
+    }
+
+    async fn note(
+        &self,
+        id: &str,
+        version: Version,
+        now: Timestamp,
+        command: SagaCommand<S::Order, S::Answer>,
+    ) -> Result<(), SagaError> {
+        let saga = CommandId::derived(&["saga", S::CATEGORY, id]);
+        // Another name each time, and the same where the same is noted twice.
+        let (version, now) = (version.to_string(), now.micros().to_string());
+        let what = serde_json::to_string(&command).unwrap_or_default();
+        let name = ["saga log", S::CATEGORY, id, &version, &now, &what];
+        let context = CommandContext {
+            correlation_id: CorrelationId::from_uuid(saga.as_uuid()),
+            ..CommandContext::new(CommandId::derived(&name), self.actor.clone())
+        };
+        let noted = self.executor.execute::<SagaLog<S>>(id, command, context);
+        match noted.await?.verdict {
+            Verdict::Accepted { .. } => Ok(()),
+            Verdict::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+fn call<'a, S: Saga>(
+    saga: &'a SagaLog<S>,
+    id: &'a str,
+    step: &'static str,
+    name: &'a str,
+) -> StepCall<'a, S> {
+    StepCall {
+        step,
+        id: StepId {
+            category: <SagaLog<S> as Aggregate>::CATEGORY,
+            saga: id,
+            step: name,
+        },
+        saga,
+    }
+}
+
+impl<S: Saga, E: Clone, P, C> Clone for SagaDriver<S, E, P, C> {
+    fn clone(&self) -> Self {
+        Self {
+            executor: self.executor.clone(),
+            participants: Arc::clone(&self.participants),
+            clock: Arc::clone(&self.clock),
+            actor: self.actor.clone(),
+            saga: PhantomData,
+        }
+    }
+}
+
+impl<S: Saga, E, P, C> fmt::Debug for SagaDriver<S, E, P, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SagaDriver")
+            .field("category", &S::CATEGORY)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Saga> fmt::Debug for StepCall<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepCall")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+    use std::sync::{LazyLock, Mutex};
+    use std::time::Duration;
+
+    use folio_core::saga::{SagaDefinition, Step};
+    use folio_core::{BatchSize, InMemoryStore, StreamId};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Transfer;
+
+    static DEFINITION: LazyLock<SagaDefinition> = LazyLock::new(|| {
+        let steps = vec![
+            Step::compensatable("hold", "release"),
+            Step::question("screen"),
+            Step::pivot("capture"),
+            Step::retriable("credit"),
+        ];
+        SagaDefinition::new(1, Duration::from_secs(60), steps).unwrap()
+    });
+
+    impl Saga for Transfer {
+        const CATEGORY: &'static str = "transfer";
+        type Order = i64;
+        type Answer = String;
+
+        fn newest() -> &'static SagaDefinition {
+            &DEFINITION
+        }
+
+        fn definition(version: u32) -> Option<&'static SagaDefinition> {
+            (version == 1).then_some(&*DEFINITION)
+        }
+    }
+
+    /// Money in accounts, and what was asked under which id.
+    #[derive(Default)]
+    struct Bank {
+        known: Mutex<BTreeMap<String, Heard<String>>>,
+        held: AtomicI64,
+        paid: AtomicI64,
+        calls: AtomicUsize,
+        /// At this call whoever drives dies, after what was asked was done.
+        dies_at: Option<usize>,
+        dies: Notify,
+        declines: bool,
+    }
+
+    impl Bank {
+        async fn answers(&self, heard: Heard<String>) -> Heard<String> {
+            let call = self.calls.fetch_add(1, Ordering::SeqCst);
+            if self.dies_at == Some(call) {
+                self.dies.notify_one();
+                std::future::pending::<()>().await;
+            }
+            tokio::task::yield_now().await;
+            heard
+        }
+
+        fn once(&self, call: &StepCall<'_, Transfer>) -> Heard<String> {
+            let mut known = self.known.lock().unwrap();
+            if let Some(answer) = known.get(&call.id.to_string()) {
+                return answer.clone();
+            }
+            let amount = call.saga.order;
+            let heard = match call.step {
+                "screen" if self.declines => Heard::Refused {
+                    code: "declined".to_owned(),
+                },
+                "hold" => {
+                    self.held.fetch_add(amount, Ordering::SeqCst);
+                    Heard::Done("held".to_owned())
+                }
+                "capture" => {
+                    self.held.fetch_sub(amount, Ordering::SeqCst);
+                    Heard::Done("captured".to_owned())
+                }
+                "credit" => {
+                    // What was captured is known here.
+                    assert_eq!(call.saga.answer("capture").unwrap(), "captured");
+                    self.paid.fetch_add(amount, Ordering::SeqCst);
+                    Heard::Done("credited".to_owned())
+                }
+                _ => Heard::Done("fine".to_owned()),
+            };
+            known.insert(call.id.to_string(), heard.clone());
+            heard
+        }
+    }
+
+    impl Participants<Transfer> for Arc<Bank> {
+        async fn ask(&self, call: StepCall<'_, Transfer>) -> Heard<String> {
+            let heard = self.once(&call);
+            self.answers(heard).await
+        }
+
+        async fn undo(&self, call: StepCall<'_, Transfer>) -> Heard<String> {
+            {
+                let mut known = self.known.lock().unwrap();
+                let undone = known.insert(call.id.to_string(), Heard::Undone).is_some();
+                let held = StepId {
+                    step: "hold",
+                    ..call.id
+                };
+                let code = "released".to_owned();
+                let was = known.insert(held.to_string(), Heard::Refused { code });
+                if !undone && matches!(was, Some(Heard::Done(_))) {
+                    self.held.fetch_sub(call.saga.order, Ordering::SeqCst);
+                }
+            }
+            self.answers(Heard::Undone).await
+        }
+    }
+
+    /// Goes on by a second each time somebody looks.
+    #[derive(Default)]
+    struct Ticking(AtomicI64);
+
+    impl SagaClock for Arc<Ticking> {
+        async fn now(&self) -> Result<Timestamp, ReadError> {
+            let ticks = self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(Timestamp::from_micros(ticks * 1_000))
+        }
+    }
+
+    type Driver = SagaDriver<Transfer, Arc<InMemoryStore>, Arc<Bank>, Arc<Ticking>>;
+
+    fn driver(store: &Arc<InMemoryStore>, bank: &Arc<Bank>) -> Driver {
+        let executor = Executor::new(Arc::clone(store));
+        let clock = Arc::new(Ticking::default());
+        SagaDriver::new(executor, Arc::clone(bank), clock, Actor::anonymous())
+    }
+
+    fn money(bank: &Bank) -> (i64, i64) {
+        let of = |counter: &AtomicI64| counter.load(Ordering::SeqCst);
+        (of(&bank.held), of(&bank.paid))
+    }
+
+    async fn log_of(store: &InMemoryStore) -> Vec<String> {
+        let stream = StreamId::new("transfer", "t").unwrap();
+        let events = store.read_stream(&stream, Version::NONE, BatchSize::default());
+        let events = events.await.unwrap();
+        events
+            .iter()
+            .map(|event| event.event_type.to_string())
+            .collect()
+    }
+
+    /// Wherever whoever drives it dies, the next one brings it to the same end.
+    #[tokio::test]
+    async fn a_saga_is_driven_on_after_each_death_of_its_driver() {
+        for declines in [false, true] {
+            let calls = if declines { 3 } else { 4 };
+            for dies_at in 0..calls {
+                let store = Arc::new(InMemoryStore::default());
+                let bank = Arc::new(Bank {
+                    dies_at: Some(dies_at),
+                    declines,
+                    ..Bank::default()
+                });
+                let first = driver(&store, &bank);
+                first.begin("t", 100).await.unwrap();
+                tokio::select! {
+                    ended = first.drive("t") => panic!("{ended:?}"),
+                    () = bank.dies.notified() => {}
+                }
+                let second = driver(&store, &bank);
+                let end = if declines {
+                    SagaEnd::Undone
+                } else {
+                    SagaEnd::Completed
+                };
+                assert_eq!(second.drive("t").await.unwrap(), Driven::Ended(end));
+                let expected = if declines { (0, 0) } else { (0, 100) };
+                assert_eq!(money(&bank), expected, "died at call {dies_at}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn drivers_of_one_saga_do_each_step_once() {
+        let (store, bank) = (
+            Arc::new(InMemoryStore::default()),
+            Arc::new(Bank::default()),
+        );
+        let drivers = [(); 4].map(|()| driver(&store, &bank));
+        drivers[0].begin("t", 100).await.unwrap();
+        let [a, b, c, d] = &drivers;
+        let ended = tokio::join!(a.drive("t"), b.drive("t"), c.drive("t"), d.drive("t"));
+        for driven in [ended.0, ended.1, ended.2, ended.3] {
+            assert_eq!(driven.unwrap(), Driven::Ended(SagaEnd::Completed));
+        }
+        assert_eq!(money(&bank), (0, 100));
+        let log = log_of(&store).await;
+        let once = |what: &str, times| {
+            let found = log.iter().filter(|event| *event == what).count();
+            assert_eq!(found, times, "{log:?}");
+        };
+        for (what, times) in [
+            ("SagaBegun", 1),
+            ("StepAsked", 4),
+            ("StepDone", 4),
+            ("SagaCompleted", 1),
+        ] {
+            once(what, times);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_saga_is_begun_once_and_cancelled_before_its_pivot() {
+        let (store, bank) = (
+            Arc::new(InMemoryStore::default()),
+            Arc::new(Bank::default()),
+        );
+        let driver = driver(&store, &bank);
+        let ann = Actor::new("ann").unwrap();
+        let none = driver.drive("t").await.unwrap_err();
+        assert!(
+            matches!(none, SagaError::Refused(SagaRefusal::NotBegun)),
+            "{none:?}"
+        );
+        driver.begin("t", 100).await.unwrap();
+        driver.begin("t", 100).await.unwrap();
+        let other = driver.begin("t", 200).await.unwrap_err();
+        assert!(
+            matches!(other, SagaError::Refused(SagaRefusal::OtherOrder)),
+            "{other:?}"
+        );
+        driver.cancel("t", &ann, "a mistake").await.unwrap();
+        let driven = driver.drive("t").await.unwrap();
+        assert_eq!(driven, Driven::Ended(SagaEnd::Undone));
+        assert_eq!(money(&bank), (0, 0));
+        let late = driver.cancel("t", &ann, "again").await.unwrap_err();
+        assert!(
+            matches!(late, SagaError::Refused(SagaRefusal::Ended)),
+            "{late:?}"
+        );
+        assert_eq!(
+            log_of(&store).await,
+            ["SagaBegun", "UndoingBegun", "SagaUndone"]
+        );
+    }
+}
