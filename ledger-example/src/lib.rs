@@ -8,6 +8,7 @@
 //! * [`service`]: the accounts service: a book's databases, and what runs on them.
 //! * [`balances`]: the balances service: the read models of all books, fed over HTTP.
 //! * [`rails`]: stand-ins for the world outside, with switches by which they fail.
+//! * [`transfer`]: a transfer between two books, as a saga.
 //! * [`http`]: the API; the only place that knows status codes.
 //! * [`monitor`]: names the first event after which something is not as it must be.
 //! * [`audit`](mod@audit): replays everything and compares it with the read model.
@@ -32,6 +33,7 @@ pub mod refusal;
 pub mod service;
 #[cfg(test)]
 mod testing;
+pub mod transfer;
 
 pub use audit::{AuditError, AuditReport, Difference, audit};
 pub use balances::{BalancesService, BookName};

@@ -66,25 +66,24 @@ pub struct StepCall<'a, S: Saga> {
 /// #[derive(Debug, Clone, PartialEq)]
 /// struct Journey;
 ///
-/// static STEPS: LazyLock<SagaDefinition> = LazyLock::new(|| {
+/// // A journey can be taken back until it is charged, or this would be none.
+/// static STEPS: LazyLock<Option<SagaDefinition>> = LazyLock::new(|| {
 ///     SagaDefinition::new(1, Duration::from_secs(600), vec![
 ///         Step::compensatable("reserve seat", "give seat back"),
 ///         Step::compensatable("reserve room", "give room back"),
 ///         Step::pivot("charge"),
 ///         Step::retriable("send tickets"),
 ///     ])
-///     .expect("a journey can be taken back until it is charged")
+///     .ok()
 /// });
 ///
 /// impl Saga for Journey {
 ///     const CATEGORY: &'static str = "journey";
+///     const NEWEST: u32 = 1;
 ///     type Order = String; // where to
 ///     type Answer = u32; // what was reserved
-///     fn newest() -> &'static SagaDefinition {
-///         &STEPS
-///     }
 ///     fn definition(version: u32) -> Option<&'static SagaDefinition> {
-///         (version == 1).then_some(&*STEPS)
+///         STEPS.as_ref().filter(|_| version == 1)
 ///     }
 /// }
 ///
@@ -383,12 +382,9 @@ mod tests {
 
     impl Saga for Transfer {
         const CATEGORY: &'static str = "transfer";
+        const NEWEST: u32 = 1;
         type Order = i64;
         type Answer = String;
-
-        fn newest() -> &'static SagaDefinition {
-            &DEFINITION
-        }
 
         fn definition(version: u32) -> Option<&'static SagaDefinition> {
             (version == 1).then_some(&*DEFINITION)

@@ -113,7 +113,7 @@ impl<S: Saga> Aggregate for SagaLog<S> {
 
     fn decide(state: Option<&Self>, command: Self::Command) -> Result<Events<S>, SagaRefusal> {
         let (saga, command) = match (state, command) {
-            (None, SagaCommand::Begin { order, now }) => return Ok(begun::<S>(order, now)),
+            (None, SagaCommand::Begin { order, now }) => return begun::<S>(order, now),
             (Some(saga), SagaCommand::Begin { order, .. }) if saga.order == order => {
                 return Ok(Vec::new());
             }
@@ -142,13 +142,14 @@ impl<S: Saga> Aggregate for SagaLog<S> {
     }
 }
 
-fn begun<S: Saga>(order: S::Order, now: Timestamp) -> Events<S> {
-    let definition = S::newest();
-    vec![SagaEvent::SagaBegun {
-        version: definition.version(),
+fn begun<S: Saga>(order: S::Order, now: Timestamp) -> Result<Events<S>, SagaRefusal> {
+    let version = S::NEWEST;
+    let definition = S::definition(version).ok_or(SagaRefusal::UnknownVersion { version })?;
+    Ok(vec![SagaEvent::SagaBegun {
+        version,
         order,
         deadline: later(now, definition.within()),
-    }]
+    }])
 }
 
 impl<S: Saga> SagaLog<S> {

@@ -74,10 +74,10 @@ pub trait Saga: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// What a step comes to: on record, for the steps after it.
     type Answer: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// The definition that a new saga begins with.
-    fn newest() -> &'static SagaDefinition;
+    /// The version of the definition that a new saga begins with.
+    const NEWEST: u32;
 
     /// The definition of this version, by which those go on that began with it. None where there are none any
-    /// more.
+    /// more, or where it is none.
     fn definition(version: u32) -> Option<&'static SagaDefinition>;
 }

@@ -33,12 +33,9 @@ static FIRST: LazyLock<SagaDefinition> = LazyLock::new(|| {
 
 impl Saga for Transfer {
     const CATEGORY: &'static str = "transfer";
+    const NEWEST: u32 = 1;
     type Order = String;
     type Answer = u64;
-
-    fn newest() -> &'static SagaDefinition {
-        &FIRST
-    }
 
     fn definition(version: u32) -> Option<&'static SagaDefinition> {
         (version == 1).then_some(&*FIRST)

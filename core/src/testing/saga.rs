@@ -149,7 +149,7 @@ pub fn every_failure<S: Saga>(order: &S::Order, answer: &dyn Fn(&str) -> S::Answ
         Fate::NotAsked,
     ];
     let mut schedules = 0;
-    let longest = 2 * S::newest().steps().len() + 2;
+    let longest = 2 * newest::<S>().steps().len() + 2;
     for first in 0..longest {
         for second in first + 1..=longest {
             for (one, other) in FATES
@@ -336,7 +336,7 @@ impl<S: Saga> World<'_, S> {
             return self.reach(call);
         }
         if let Call::Ask(step) = call
-            && S::newest().step(step).map(|step| step.kind()) != Some(StepKind::Retriable)
+            && newest::<S>().step(step).map(|step| step.kind()) != Some(StepKind::Retriable)
         {
             // A refusal is for ever: what was delayed is refused as well.
             participant.is_undone = true;
@@ -357,7 +357,7 @@ impl<S: Saga> World<'_, S> {
             Some(end),
             "what came late has changed the end"
         );
-        let definition: &SagaDefinition = S::newest();
+        let definition: &SagaDefinition = newest::<S>();
         for step in definition.steps() {
             let participant = self.participants.get(step.name());
             let effects = participant.map_or(0, |participant| participant.effects);
@@ -380,6 +380,10 @@ impl<S: Saga> World<'_, S> {
             calls: self.calls,
         }
     }
+}
+
+fn newest<S: Saga>() -> &'static SagaDefinition {
+    S::definition(S::NEWEST).expect("there is a definition of the newest version")
 }
 
 /// Numbers that look like chance: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::account::AccountId;
+use crate::balances::BookName;
 
 /// Longest code of a bank, in characters: a BIC has 11.
 const BANK_CODE_CHARS_MAX: usize = 11;
@@ -91,6 +92,8 @@ pub enum ContraAccount {
     Cards,
     /// Another bank: `bank:` and its code.
     Bank(String),
+    /// What is on its way to or from another book: `clearing:` and the book's name.
+    Clearing(BookName),
 }
 
 /// What the ids of contra accounts begin with. Nobody else's do.
@@ -111,11 +114,9 @@ impl ContraAccount {
     pub fn of_account(id: &AccountId) -> Option<(Self, Currency)> {
         let rest = id.as_str().strip_prefix(CONTRA_PREFIX)?;
         let (name, code) = rest.rsplit_once('.')?;
-        let contra = match name.strip_prefix("bank-") {
-            Some(code) => Self::from_str(&format!("bank:{code}")),
-            None => Self::from_str(name),
-        };
-        Some((contra.ok()?, Currency::from_code(code).ok()?))
+        // In an id a colon is a dash.
+        let contra = name.replacen('-', ":", 1).parse().ok()?;
+        Some((contra, Currency::from_code(code).ok()?))
     }
 }
 
@@ -135,7 +136,10 @@ impl FromStr for ContraAccount {
                 {
                     Ok(Self::Bank(code.to_owned()))
                 }
-                _ => Err(InvalidPosting::Contra),
+                _ => match text.strip_prefix("clearing:").map(BookName::from_str) {
+                    Some(Ok(book)) => Ok(Self::Clearing(book)),
+                    Some(Err(_)) | None => Err(InvalidPosting::Contra),
+                },
             },
         }
     }
@@ -163,6 +167,7 @@ impl fmt::Display for ContraAccount {
             Self::Fees => f.write_str("fees"),
             Self::Cards => f.write_str("cards"),
             Self::Bank(code) => write!(f, "bank:{code}"),
+            Self::Clearing(book) => write!(f, "clearing:{book}"),
         }
     }
 }
@@ -201,6 +206,13 @@ impl<const MAX: usize> TryFrom<String> for BoundedText<MAX> {
     }
 }
 
+/// An id of an account is a text of at most as many characters.
+impl From<&AccountId> for BoundedText<64> {
+    fn from(id: &AccountId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
 impl<const MAX: usize> From<BoundedText<MAX>> for String {
     fn from(text: BoundedText<MAX>) -> Self {
         text.0
@@ -216,7 +228,7 @@ pub enum InvalidPosting {
     Side,
     /// Not a contra account.
     #[error(
-        "a contra account is cash, interest, fees, cards, or bank: and a code of 1 to {BANK_CODE_CHARS_MAX} letters and digits"
+        "a contra account is cash, interest, fees, cards, bank: and a code of 1 to {BANK_CODE_CHARS_MAX} letters and digits, or clearing: and the name of a book"
     )]
     Contra,
     /// Not a kind of account.
@@ -252,6 +264,8 @@ mod tests {
             "cards",
             "bank:AB",
             "bank:FOLIOCZPXXX",
+            "clearing:b",
+            "clearing:retail_eu",
         ] {
             assert_eq!(text.parse::<ContraAccount>().unwrap().to_string(), text);
         }
@@ -263,6 +277,8 @@ mod tests {
             "bank:A B",
             "bank:ABCDEFGHIJKL",
             "bank:é",
+            "clearing:",
+            "clearing:B",
         ] {
             assert_eq!(
                 text.parse::<ContraAccount>(),
@@ -275,7 +291,14 @@ mod tests {
     #[test]
     fn a_contra_account_is_found_by_its_id_again() {
         let eur = Currency::from_code("EUR").unwrap();
-        for text in ["cash", "interest", "fees", "cards", "bank:AB"] {
+        for text in [
+            "cash",
+            "interest",
+            "fees",
+            "cards",
+            "bank:AB",
+            "clearing:retail_eu",
+        ] {
             let contra: ContraAccount = text.parse().unwrap();
             let id = contra.account(eur);
             assert_eq!(id.as_str().parse(), Ok(id.clone()));

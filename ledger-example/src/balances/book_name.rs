@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The name of a book: 1 to 32 lower-case letters, digits and `_`, the first a letter. It is a part of the
 /// names of databases and projections, so `balances` and what ends in `_models` are not for books.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct BookName(String);
 
 /// A text that is no name of a book.
@@ -25,6 +27,20 @@ impl BookName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for BookName {
+    type Error = InvalidBookName;
+
+    fn try_from(text: String) -> Result<Self, InvalidBookName> {
+        text.parse()
+    }
+}
+
+impl From<BookName> for String {
+    fn from(book: BookName) -> Self {
+        book.0
     }
 }
 

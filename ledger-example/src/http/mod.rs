@@ -30,6 +30,7 @@ pub mod invariants;
 pub mod layer;
 mod openapi;
 pub mod outcomes;
+pub mod outside;
 pub mod periods;
 pub mod position;
 pub mod postings;
@@ -43,6 +44,7 @@ mod routes;
 pub mod shelf;
 pub mod statement;
 pub mod times;
+pub mod transfers;
 pub mod trial_balance;
 
 pub use axum::Router;

@@ -6,3 +6,4 @@ mod outages;
 mod processes;
 mod rails;
 mod sqlite;
+mod transfers;

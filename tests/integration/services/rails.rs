@@ -9,7 +9,8 @@ use folio_postgres::Database;
 use folio_tests::postgres;
 use ledger_example::account::BoundedText;
 use ledger_example::http;
-use ledger_example::http::rails::client::{OutsideError, RailsClient, RailsSettings};
+use ledger_example::http::outside::{OutsideError, OutsideSettings};
+use ledger_example::http::rails::client::RailsClient;
 use ledger_example::rails::{
     Decision, PaymentOrder, PaymentState, RailsService, RequestId, ScreeningRequest, prepare_rails,
 };
@@ -21,14 +22,14 @@ use tokio::time::Instant;
 /// What a try may take here: long for what answers, short for what never does.
 const EACH: Duration = Duration::from_millis(400);
 
-struct Outside {
-    url: String,
+pub(super) struct Outside {
+    pub(super) url: String,
     database: Database,
     http: Client,
 }
 
 impl Outside {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let name = postgres::unique("rails");
         let database = prepare_rails(&postgres::server().await, &name).await;
         Self::on(database.unwrap()).await
@@ -48,18 +49,23 @@ impl Outside {
         }
     }
 
-    fn client(&self, change: impl FnOnce(&mut RailsSettings)) -> RailsClient {
-        let mut settings = RailsSettings {
+    pub(super) fn client(&self, change: impl FnOnce(&mut OutsideSettings)) -> RailsClient {
+        let mut settings = OutsideSettings {
             each: EACH,
             backoff: Duration::from_millis(5),
             breaker: BreakerSettings {
                 consecutive_failures: Some(6),
                 ..BreakerSettings::default()
             },
-            ..RailsSettings::default()
+            ..OutsideSettings::default()
         };
         change(&mut settings);
         RailsClient::new(&self.url, settings).unwrap()
+    }
+
+    pub(super) async fn works(&self, outsider: &str) {
+        let url = format!("{}/v1/faults/{outsider}", self.url);
+        self.http.delete(url).send().await.unwrap();
     }
 
     async fn faults(&self) -> Value {
@@ -67,7 +73,7 @@ impl Outside {
         answer.await.unwrap().json().await.unwrap()
     }
 
-    async fn fails(&self, outsider: &str, fault: Value, requests: u32) {
+    pub(super) async fn fails(&self, outsider: &str, fault: Value, requests: u32) {
         let body = json!({"fault": fault, "requests": requests});
         let url = format!("{}/v1/faults/{outsider}", self.url);
         let set = self.http.put(url).json(&body).send().await.unwrap();
@@ -240,8 +246,7 @@ async fn what_is_down_is_left_alone_and_takes_nobody_with_it() {
         assert!(quoted.is_ok(), "{quoted:?}");
 
         // When it works again that is found out, by one that is let through.
-        let url = format!("{}/v1/faults/fraud", outside.url);
-        outside.http.delete(url).send().await.unwrap();
+        outside.works("fraud").await;
         let deadline = Instant::now() + Duration::from_secs(30);
         while client
             .screen(&id("y"), &screening("bob"), soon())
@@ -327,7 +332,6 @@ async fn faults_are_set_seen_and_cleared() {
         set,
         "what is refused changes nothing"
     );
-    let url = format!("{}/v1/faults/fx", outside.url);
-    outside.http.delete(url).send().await.unwrap();
+    outside.works("fx").await;
     assert_eq!(outside.faults().await, json!({"faults": {}}));
 }
