@@ -4,7 +4,7 @@
 //!
 //! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
 //! * [`supervisor`]: runs the services as processes, and again what has died.
-//! * [`accounts`], [`balances`], [`rails`]: a service alone; what they have in common is in [`listen`] and [`figures`].
+//! * [`accounts`], [`balances`], [`rails`], [`transfers`]: a service alone; what they have in common is in [`listen`] and [`figures`].
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`check`]: whether what must be so of a book is so after every command.
@@ -37,6 +37,7 @@ pub mod reconcile;
 pub mod server;
 pub mod stop;
 pub mod supervisor;
+pub mod transfers;
 pub mod up;
 
 use std::error::Error;
@@ -62,6 +63,8 @@ enum Command {
     Accounts(accounts::AccountsArgs),
     /// Start the balances service alone, which is fed by the accounts services that it is told of.
     Balances(balances::BalancesArgs),
+    /// Start the transfers service alone, which asks the accounts services that it is told of, and the rails.
+    Transfers(transfers::TransfersArgs),
     /// Start the rails service alone: stand-ins for a fraud screen, an exchange desk and a payment network.
     Rails(rails::RailsArgs),
     /// Post a bank's transactions from a CSV file through the HTTP API.
@@ -118,6 +121,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Accounts(arguments) => accounts::run(arguments).await?,
         Command::Balances(arguments) => balances::run(arguments).await?,
         Command::Rails(arguments) => rails::run(arguments).await?,
+        Command::Transfers(arguments) => transfers::run(arguments).await?,
         Command::Import(arguments) => {
             let summary = import::run(arguments).await?;
             println!("{summary}");

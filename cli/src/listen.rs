@@ -18,6 +18,7 @@ pub const PORTS: Ports = Ports {
     accounts_b: 7402,
     balances: 7403,
     rails: 7404,
+    transfers: 7405,
 };
 
 /// How often a supervised service looks whether its supervisor is still there.
@@ -34,6 +35,8 @@ pub struct Ports {
     pub balances: u16,
     /// The rails service.
     pub rails: u16,
+    /// The transfers service.
+    pub transfers: u16,
 }
 
 /// Where to listen.

@@ -9,6 +9,7 @@ use clap::Args;
 use ledger_example::balances::{BalancesConnections, provision_balances};
 use ledger_example::rails::{RailsService, provision_rails};
 use ledger_example::service::PrepareError;
+use ledger_example::transfer::service::{TransfersDatabases, TransfersService};
 use ledger_example::{AccountsDatabases, BookName, Connections};
 use thiserror::Error;
 use tokio_postgres::Config;
@@ -19,7 +20,7 @@ use crate::listen::{self, ListenError, PORTS};
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 use crate::stop;
 use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
-use crate::{balances, rails};
+use crate::{balances, rails, transfers};
 
 /// The books that there are from the start.
 const BOOKS: [&str; 2] = ["a", "b"];
@@ -55,7 +56,8 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     let connections = Connections::default().total().saturating_mul(books);
     let connections = connections
         .saturating_add(BalancesConnections::default().total(books))
-        .saturating_add(RailsService::CONNECTIONS);
+        .saturating_add(RailsService::CONNECTIONS)
+        .saturating_add(TransfersService::CONNECTIONS);
     let server = tokio::select! {
         server = Server::start(&arguments.server, connections) => server?,
         // The cluster, if it has come up by now, is found again at the next start.
@@ -88,12 +90,13 @@ struct Services {
     accounts: Vec<(BookName, Started)>,
     balances: Started,
     rails: Started,
+    transfers: Started,
 }
 
 impl Services {
     fn all(&self) -> impl Iterator<Item = &Started> {
         let accounts = self.accounts.iter().map(|(_, service)| service);
-        accounts.chain([&self.balances, &self.rails])
+        accounts.chain([&self.balances, &self.transfers, &self.rails])
     }
 }
 
@@ -155,10 +158,18 @@ async fn start_services(
     let login = provision_rails(server, rails::DATABASE).await?;
     let socket = listener(arguments, PORTS.rails)?;
     let rails = start("rails".to_owned(), vec!["rails".to_owned()], &login, socket)?;
+    let login = TransfersDatabases::provision(server, transfers::DATABASE).await?;
+    let mut words = vec!["transfers".to_owned(), "--rails".to_owned(), rails.url()];
+    for (book, service) in &accounts {
+        words.extend(["--book".to_owned(), format!("{book}={}", service.url())]);
+    }
+    let socket = listener(arguments, PORTS.transfers)?;
+    let transfers = start("transfers".to_owned(), words, &login, socket)?;
     Ok(Services {
         accounts,
         balances,
         rails,
+        transfers,
     })
 }
 
@@ -218,7 +229,7 @@ fn greeting(server: &Server, services: &Services, began: Instant) -> String {
         lines.push(format!("{:<11} {}", service.name, service.url()));
     }
     lines.push("            each with /openapi.json, /livez, /readyz, /metrics".to_owned());
-    let (reads, outside) = (services.balances.url(), services.rails.url());
+    let (reads, transfers) = (services.balances.url(), services.transfers.url());
     if let Some(folder) = services.balances.log.parent() {
         lines.push(format!("logs        {}", folder.display()));
     }
@@ -231,7 +242,7 @@ Try:
   curl {reads}/v1/accounts/checking/balance
   curl -X POST {commands}/v1/accounts/checking/credits -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' -d '{{\"amount\":\"25.00\",\"currency\":\"EUR\",\"contra\":\"cash\"}}'
   curl {commands}/v1/accounts/checking/events
-  curl -X POST {outside}/v1/fx/quotes -H 'Content-Type: application/json' -d '{{\"id\":\"my-quote\",\"amount\":\"100.00\",\"currency\":\"EUR\",\"bought_currency\":\"USD\"}}'
+  curl -X POST {transfers}/v1/transfers -H 'Content-Type: application/json' -H 'Prefer: wait=10' -d '{{\"id\":\"my-transfer\",\"from\":{{\"book\":\"a\",\"account_id\":\"checking\"}},\"to\":{{\"book\":\"b\",\"account_id\":\"pension\"}},\"amount\":\"40.00\",\"currency\":\"EUR\"}}'
 
 Ready after {seconds:.1} s. Ctrl-C stops."
     ));

@@ -6,7 +6,8 @@
 //! [`bulk`] write by way of `command`; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store. Those of the
 //! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
-//! Those of the rails service are in [`rails`], with the client that asks them.
+//! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
+//! [`transfers`], and whom it asks in [`transfer_participants`].
 //! [`health`], [`projections`] and [`invariants`] tell how a service is.
 
 pub mod account_body;
@@ -44,6 +45,7 @@ mod routes;
 pub mod shelf;
 pub mod statement;
 pub mod times;
+pub mod transfer_participants;
 pub mod transfers;
 pub mod trial_balance;
 
@@ -52,5 +54,5 @@ pub use position::PositionToken;
 pub use problem::Problem;
 pub use router::{
     accounts_openapi, accounts_router, balances_openapi, balances_router, rails_openapi,
-    rails_router, serve,
+    rails_router, serve, transfers_openapi, transfers_router,
 };

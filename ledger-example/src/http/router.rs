@@ -28,9 +28,10 @@ use crate::http::rails::faulty::faulty;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
     holds, invariants, outcomes, periods, postings, projections, rails, reads, replays, statement,
-    trial_balance,
+    transfers, trial_balance,
 };
 use crate::rails::Rails;
+use crate::transfer::service::Transfers;
 
 /// Largest body: a bulk of 1,000 postings with the longest texts.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -64,6 +65,14 @@ struct BalancesDoc;
 ))]
 struct RailsDoc;
 
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Folio ledger: transfers",
+    description = "Transfers between books: all of it or none. Amounts are decimal strings; problems are \
+               application/problem+json."
+))]
+struct TransfersDoc;
+
 /// The routes of the accounts service.
 pub fn accounts_router(ledger: Arc<Ledger>) -> Router {
     let detectors = Detectors(ledger.detectors.clone().into());
@@ -91,6 +100,21 @@ pub fn rails_router(rails: Arc<Rails>) -> Router {
         // Outside of all that is around a request: who fails as these do words no problem.
         .layer(from_fn(faulty))
         .layer(Extension(rails))
+}
+
+/// The routes of the transfers service.
+pub fn transfers_router(transfers: Arc<Transfers>) -> Router {
+    let detectors = Detectors(vec![transfers.detector.clone()].into());
+    let figures = Figures(transfers.metrics.clone());
+    assembled(transfers_routes(), transfers)
+        .layer(Extension(detectors))
+        .layer(Extension(figures))
+}
+
+/// The OpenAPI document of the transfers service.
+#[must_use]
+pub fn transfers_openapi() -> utoipa::openapi::OpenApi {
+    with_problems(transfers_routes().into_openapi())
 }
 
 /// The OpenAPI document of the rails service.
@@ -209,6 +233,17 @@ fn rails_routes() -> OpenApiRouter<Arc<Rails>> {
         .routes(routes!(rails::set_fault, rails::clear_fault))
         .routes(routes!(health::livez))
         .routes(routes!(rails::readyz))
+        .routes(routes!(health::metrics))
+}
+
+fn transfers_routes() -> OpenApiRouter<Arc<Transfers>> {
+    OpenApiRouter::with_openapi(TransfersDoc::openapi())
+        .routes(routes!(transfers::order))
+        .routes(routes!(transfers::one))
+        .routes(routes!(transfers::cancel))
+        .routes(routes!(projections::list))
+        .routes(routes!(health::livez))
+        .routes(routes!(transfers::readyz))
         .routes(routes!(health::metrics))
 }
 

@@ -14,7 +14,9 @@
 //! Holds and expected credits are the ledger's own, under ids that are made of the transfer's. So a participant knows
 //! each step again, and what was released before it was placed is never placed.
 
+mod open;
 mod order;
+pub mod service;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 use folio_tests::postgres;
 use ledger_example::balances::{prepare_balances, provision_balances};
 use ledger_example::rails::{RailsService, prepare_rails, provision_rails};
+use ledger_example::transfer::service::TransfersDatabases;
 use ledger_example::{AccountsDatabases, AccountsService, BookName, Connections};
 use tokio_postgres::{Config, NoTls};
 
@@ -40,6 +41,14 @@ async fn rails(server: &Config) -> Service {
     }
 }
 
+async fn transfers(server: &Config) -> Service {
+    let name = postgres::unique("transfers");
+    Service {
+        login: TransfersDatabases::provision(server, &name).await.unwrap(),
+        databases: vec![format!("{name}_timers"), name],
+    }
+}
+
 /// What a login is told that asks for this database.
 async fn refusal(login: &Config, database: &str) -> Option<String> {
     let mut config = login.clone();
@@ -53,7 +62,13 @@ async fn a_service_is_let_into_its_own_databases_and_no_others() {
     let server = postgres::server().await;
     let (a, _) = accounts(&server, "isolated_a").await;
     let (b, _) = accounts(&server, "isolated_b").await;
-    let services = [a, b, balances(&server).await, rails(&server).await];
+    let services = [
+        a,
+        b,
+        balances(&server).await,
+        rails(&server).await,
+        transfers(&server).await,
+    ];
     for (number, service) in services.iter().enumerate() {
         for (owner, other) in services.iter().enumerate() {
             for database in &other.databases {

@@ -128,7 +128,7 @@ async fn a_service_that_is_killed_is_started_again_at_its_port_and_the_others_wo
         let request = request.header("Idempotency-Key", id).json(&body);
         request.send().await.unwrap().status().as_u16()
     };
-    let services = ["accounts-a", "accounts-b", "balances", "rails"];
+    let services = ["accounts-a", "accounts-b", "balances", "rails", "transfers"];
     for (round, killed) in services.into_iter().enumerate() {
         system.kill(killed).await;
         for other in services.into_iter().filter(|other| *other != killed) {
@@ -138,6 +138,7 @@ async fn a_service_that_is_killed_is_started_again_at_its_port_and_the_others_wo
                     "/v1/invariants"
                 }
                 None if other == "rails" => "/v1/faults",
+                None if other == "transfers" => "/v1/projections",
                 None => "/v1/accounts",
             };
             assert!(
@@ -151,7 +152,7 @@ async fn a_service_that_is_killed_is_started_again_at_its_port_and_the_others_wo
     let deadline = Instant::now() + PATIENCE;
     loop {
         let listed = system.get("balances", "/v1/accounts").await.unwrap();
-        if listed["accounts"].as_array().unwrap().len() == 6 {
+        if listed["accounts"].as_array().unwrap().len() == 8 {
             break;
         }
         assert!(Instant::now() < deadline, "{listed}");
@@ -283,4 +284,108 @@ async fn balances(system: &System) -> Option<BTreeMap<String, String>> {
             None => return Some(balances),
         }
     }
+}
+
+/// Money goes back and forth between two books while every service in turn is killed.
+#[tokio::test]
+async fn transfers_come_to_an_end_whichever_service_is_killed() {
+    let transfers = 30 * scale();
+    let system = System::start().await;
+    let post = async |service: &str, path: &str, key: &str, body: Value| {
+        let url = format!("{}{path}", system.url(service));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let request = system.client.post(&url).header("Idempotency-Key", key);
+            let sent = request.json(&body).timeout(Duration::from_secs(20)).send();
+            if let Ok(answer) = sent.await
+                && !answer.status().is_server_error()
+            {
+                return answer.status().as_u16();
+            }
+            assert!(Instant::now() < deadline, "{url}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    for (service, account) in [("accounts-a", "alice"), ("accounts-b", "bob")] {
+        let body = serde_json::json!({"id": account, "currency": "EUR"});
+        assert_eq!(post(service, "/v1/accounts", account, body).await, 201);
+        let body = serde_json::json!({"amount": "100.00", "currency": "EUR", "contra": "cash"});
+        let path = format!("/v1/accounts/{account}/credits");
+        assert_eq!(post(service, &path, "paid-in", body).await, 201);
+    }
+    let ordering = async {
+        for number in 0..transfers {
+            let places = [("a", "alice"), ("b", "bob")];
+            let (from, to) = (places[number % 2], places[(number + 1) % 2]);
+            let place = |(book, account): (&str, &str)| serde_json::json!({"book": book, "account_id": account});
+            // Some are for more than there is.
+            let amount = if number % 7 == 6 { "500.00" } else { "9.99" };
+            let body = serde_json::json!({"id": format!("t{number}"), "from": place(from), "to": place(to),
+                "amount": amount, "currency": "EUR"});
+            let status = post("transfers", "/v1/transfers", "-", body).await;
+            assert!([200, 202].contains(&status), "{status}");
+            sleep(Duration::from_millis(60)).await;
+        }
+    };
+    let killing = async {
+        for service in [
+            "accounts-a",
+            "transfers",
+            "rails",
+            "accounts-b",
+            "transfers",
+        ] {
+            system.answers(service).await;
+            sleep(Duration::from_millis(300)).await;
+            system.kill(service).await;
+        }
+    };
+    tokio::join!(ordering, killing);
+
+    let (mut completed, mut undone) = (0, 0);
+    let deadline = Instant::now() + PATIENCE;
+    for number in 0..transfers {
+        loop {
+            let transfer = system
+                .get("transfers", &format!("/v1/transfers/t{number}"))
+                .await;
+            match transfer
+                .as_ref()
+                .and_then(|transfer| transfer["state"].as_str())
+            {
+                Some("completed") => completed += 1,
+                Some("undone") => undone += 1,
+                _ => {
+                    assert!(Instant::now() < deadline, "{transfer:?}");
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            }
+            break;
+        }
+    }
+    assert!(undone >= transfers / 7, "{undone}");
+    // All that was paid in is there, with nothing on its way.
+    let deadline = Instant::now() + PATIENCE;
+    let cents = |text: &str| text.replace('.', "").parse::<i64>().unwrap();
+    loop {
+        let accounts = system.get("balances", "/v1/trial-balance/accounts").await;
+        let accounts = accounts.map(|page| page["accounts"].as_array().unwrap().clone());
+        let sum = |prefix: &str| -> i64 {
+            let accounts = accounts.iter().flatten();
+            let named = accounts
+                .filter(|account| account["account_id"].as_str().unwrap().starts_with(prefix));
+            named
+                .map(|account| cents(account["net"].as_str().unwrap()))
+                .sum()
+        };
+        let customers = sum("alice") + sum("bob");
+        if (customers, sum("contra.cash"), sum("contra.clearing")) == (-20_000, 20_000, 0) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{accounts:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    eprintln!("{completed} transfers carried out and {undone} undone while services were killed");
+    system.stop().await;
 }

@@ -9,12 +9,15 @@ use folio_core::{
 };
 use folio_postgres::PostgresStore;
 use folio_runtime::{Driven, Executor, SagaClock, SagaDriver};
-use folio_tests::api::{Api, Reads};
+use folio_tests::api::{Api, Reads, answer};
 use folio_tests::postgres;
+use ledger_example::http;
 use ledger_example::http::outside::OutsideSettings;
-use ledger_example::http::transfers::TransferParticipants;
+use ledger_example::http::transfer_participants::TransferParticipants;
+use ledger_example::transfer::service::{Asked, TransfersDatabases, TransfersService};
 use ledger_example::transfer::{Place, Transfer, TransferAnswer, TransferOrder};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use super::rails::Outside;
@@ -322,5 +325,108 @@ async fn transfers_in_any_turmoil_create_and_lose_nothing() {
         assert_eq!(invariants.body["hold"], true, "{invariants:?}");
     }
     eprintln!("{completed} of {TRANSFERS} transfers were carried out");
+    system.stop().await;
+}
+
+/// The service over HTTP: ordered, waited for, looked at, cancelled; and driven on by its timers alone.
+#[tokio::test]
+async fn transfers_are_ordered_looked_at_and_cancelled_over_http() {
+    let system = System::start().await;
+    let name = postgres::unique("transfers");
+    let databases = TransfersDatabases::prepare(&postgres::server().await, &name).await;
+    let books = [&system.a, &system.b];
+    let asked = Asked {
+        books: books
+            .map(|api| (api.databases.book.clone(), api.url.clone()))
+            .into(),
+        rails: system.outside.url.clone(),
+    };
+    let settings = OutsideSettings {
+        each: Duration::from_millis(500),
+        tries: 0,
+        ..OutsideSettings::default()
+    };
+    let service = TransfersService::start(&databases.unwrap(), &asked, settings, None).await;
+    let service = service.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = http::transfers_router(service.transfers());
+    tokio::spawn(http::serve(listener, router, std::future::pending()));
+    let client = reqwest::Client::new();
+    let [a, b] = books.map(|api| api.databases.book.as_str());
+    let body = |id: &str, to: (&str, &str), amount: &str| {
+        json!({"id": id, "from": {"book": a, "account_id": "alice"},
+            "to": {"book": to.0, "account_id": to.1}, "amount": amount, "currency": "EUR"})
+    };
+    let order = async |body: &Value, wait: &str| {
+        let request = client.post(format!("{url}/v1/transfers"));
+        answer(request.header("Prefer", wait).json(body)).await
+    };
+    let look = async |id: &str| answer(client.get(format!("{url}/v1/transfers/{id}"))).await;
+    let cancel = async |id: &str| {
+        let request = client.post(format!("{url}/v1/transfers/{id}/cancel"));
+        answer(request.json(&json!({"reason": "a mistake"}))).await
+    };
+
+    let bob = (b, "bob");
+    let done = order(&body("t1", bob, "100.00"), "wait=20").await;
+    assert_eq!(
+        (done.status, &done.body["state"], &done.body["money_is"]),
+        (200, &json!("completed"), &json!("destination")),
+        "{done:?}"
+    );
+    let again = order(&body("t1", bob, "100.00"), "wait=20").await;
+    assert_eq!((again.status, &again.body), (200, &done.body));
+    for (body, status, code) in [
+        (body("t1", bob, "100.01"), 409, "transfer_exists"),
+        (body("t2", (a, "bob"), "1.00"), 422, "same_book"),
+        (body("t2", ("Z", "bob"), "1.00"), 422, "invalid_book"),
+        (body("t2", bob, "0.00"), 422, "zero_amount"),
+        (
+            body(&"x".repeat(60), bob, "1.00"),
+            422,
+            "invalid_transfer_id",
+        ),
+    ] {
+        let refused = order(&body, "").await;
+        assert_eq!(
+            (refused.status, &*refused.code()),
+            (status, code),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(look("t2").await.code(), "transfer_not_found");
+    assert_eq!(cancel("t2").await.code(), "transfer_not_found");
+    assert_eq!(cancel("t1").await.code(), "transfer_ended");
+
+    // One that waits for the screen is cancelled, and gives the money back; another is driven on when that is back.
+    system
+        .outside
+        .fails("fraud", json!({"kind": "error"}), 1_000)
+        .await;
+    for id in ["t3", "t4"] {
+        let under_way = order(&body(id, bob, "50.00"), "").await;
+        assert_eq!(under_way.status, 202, "{under_way:?}");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while look("t3").await.body["money_is"] != "held" {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(cancel("t3").await.status, 200);
+    system.outside.works("fraud").await;
+    for (id, state) in [("t3", "undone"), ("t4", "completed")] {
+        let mut transfer = look(id).await;
+        while transfer.body["state"] != state {
+            assert!(Instant::now() < deadline, "{transfer:?}");
+            sleep(Duration::from_millis(50)).await;
+            transfer = look(id).await;
+        }
+    }
+    let turned = look("t3").await.body["turned"].clone();
+    let expected = json!({"because": "cancelled", "actor": "anonymous", "reason": "a mistake"});
+    assert_eq!(turned, expected);
+    assert_eq!(system.money().await, ["850.00", "850.00", "150.00", "0.00"]);
+    service.stop().await;
     system.stop().await;
 }

@@ -153,12 +153,13 @@ const RULES: [Rule; 8] = [
     },
 ];
 
-const OWNS_TABLES: [&str; 5] = [
+const OWNS_TABLES: [&str; 6] = [
     "store-postgres/",
     "projections/",
     "ledger-example/src/read_model/",
     "ledger-example/src/monitor/",
     "ledger-example/src/expirer/",
+    "ledger-example/src/transfer/",
 ];
 
 /// The demo book is a client that needs no more of one than to post.

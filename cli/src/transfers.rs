@@ -1,0 +1,102 @@
+//! `ledger transfers`: the service that carries transfers between books out, as a process of its own.
+
+use clap::Args;
+use ledger_example::balances::BookFeed;
+use ledger_example::http;
+use ledger_example::http::outside::OutsideSettings;
+use ledger_example::service::PrepareError;
+use ledger_example::transfer::service::{
+    Asked, StartTransfersError, TransfersDatabases, TransfersService,
+};
+use thiserror::Error;
+
+use crate::figures;
+use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::server::{Server, ServerArgs, ServerError};
+use crate::stop;
+
+/// The database of the service's logs; that of its timers is named after it.
+pub const DATABASE: &str = "folio_transfers";
+
+/// Arguments of `ledger transfers`.
+#[derive(Debug, Args)]
+pub struct TransfersArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`. Once for each book.
+    #[arg(long = "book", required = true, value_name = "BOOK=URL")]
+    books: Vec<BookFeed>,
+    /// Where the rails are.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7404")]
+    rails: String,
+    /// The database of the logs of transfers.
+    #[arg(long, default_value = DATABASE, value_name = "NAME")]
+    database: String,
+}
+
+/// Serves until told to stop, and lets requests under way finish.
+///
+/// # Errors
+///
+/// [`TransfersError`].
+pub async fn run(arguments: TransfersArgs) -> Result<(), TransfersError> {
+    let server = Server::start(&arguments.server, TransfersService::CONNECTIONS).await?;
+    let result = start_and_serve(&server, &arguments).await;
+    server.stop().await?;
+    result
+}
+
+async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(), TransfersError> {
+    let books = arguments.books.iter();
+    let asked = Asked {
+        books: books
+            .map(|book| (book.book.clone(), book.accounts.clone()))
+            .collect(),
+        rails: arguments.rails.clone(),
+    };
+    let start = async {
+        let databases = TransfersDatabases::prepare(&server.config, &arguments.database).await?;
+        let (settings, figures) = (OutsideSettings::default(), figures::recorded());
+        let service = TransfersService::start(&databases, &asked, settings, figures).await?;
+        Ok::<_, TransfersError>(service)
+    };
+    // As in the accounts service: from when it serves on, only that listens for being told to stop.
+    let service = tokio::select! {
+        service = start => service?,
+        result = stop::requested() => return result.map_err(TransfersError::Signal),
+    };
+    let listener = arguments.listen.bind(PORTS.transfers)?;
+    let address = listener.local_addr().map_err(TransfersError::Serve)?;
+    println!("transfers listens at http://{address}");
+    let router = http::transfers_router(service.transfers());
+    let listen = arguments.listen.clone();
+    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
+    service.stop().await;
+    result.map_err(TransfersError::Serve)
+}
+
+/// Why the transfers service does not run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransfersError {
+    /// There is no PostgreSQL.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The databases are not ready.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The service did not start.
+    #[error(transparent)]
+    Start(#[from] StartTransfersError),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The listener failed.
+    #[error("the transfers service failed to serve")]
+    Serve(#[source] std::io::Error),
+    /// Signals cannot be waited for.
+    #[error("the process cannot listen for signals")]
+    Signal(#[source] std::io::Error),
+}
