@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::testing::given;
-use crate::testing::saga::{Between, Call, Fate, every_failure, one_schedule, run_saga};
+use crate::testing::saga::{
+    Between, Call, Fate, Memory, every_failure, one_schedule, run_saga, run_saga_with,
+};
 use crate::time::Timestamp;
 
 /// Schedules that are tried in every run; `FOLIO_TEST_SCALE` multiplies them, and `FOLIO_SAGA_SEED` picks one.
@@ -343,6 +345,27 @@ fn waits_grow_to_a_bound_and_differ() {
     assert_eq!(waits[11], 60_000);
     assert_eq!(FIRST.wait_after(1, 1_000).as_millis(), 100);
     assert_eq!(FIRST.wait_after(u32::MAX, u32::MAX).as_millis(), 30_000);
+}
+
+/// What the schedules are worth: where participants do not know a step again, money is found that was made.
+#[test]
+fn without_ids_of_steps_a_lost_answer_makes_money() {
+    let schedule = || {
+        let mut is_first = true;
+        let fate = |call| {
+            if call == Call::Ask("credit") && std::mem::take(&mut is_first) {
+                Fate::AnswerLost
+            } else {
+                Fate::Answered
+            }
+        };
+        let nothing = || Between::Nothing;
+        run_saga_with::<Transfer>(Memory::None, &order(), &answer, fate, nothing)
+    };
+    let panic = std::panic::catch_unwind(schedule).unwrap_err();
+    let found = panic.downcast_ref::<String>().unwrap();
+    let expected = "credit is done 2 times in a saga that is Completed";
+    assert!(found.contains(expected), "{found}");
 }
 
 #[test]

@@ -54,6 +54,16 @@ pub enum Between {
     Cancelled,
 }
 
+/// What participants know a step by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Its id.
+    OfIds,
+    /// Nothing: a step that is asked again is done again. No saga is right with such.
+    #[cfg(test)]
+    None,
+}
+
 /// What a schedule came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ran<S: Saga> {
@@ -69,6 +79,7 @@ pub struct Ran<S: Saga> {
 struct World<'w, S: Saga> {
     log: Vec<SagaEvent<S::Order, S::Answer>>,
     participants: BTreeMap<&'static str, Participant>,
+    memory: Memory,
     answer: &'w dyn Fn(&str) -> S::Answer,
     delayed: Vec<Call>,
     now: Timestamp,
@@ -91,12 +102,24 @@ struct Participant {
 pub fn run_saga<S: Saga>(
     order: &S::Order,
     answer: &dyn Fn(&str) -> S::Answer,
+    fate: impl FnMut(Call) -> Fate,
+    between: impl FnMut() -> Between,
+) -> Ran<S> {
+    run_saga_with(Memory::OfIds, order, answer, fate, between)
+}
+
+/// As [`run_saga`], with participants that know a step by this.
+pub(crate) fn run_saga_with<S: Saga>(
+    memory: Memory,
+    order: &S::Order,
+    answer: &dyn Fn(&str) -> S::Answer,
     mut fate: impl FnMut(Call) -> Fate,
     mut between: impl FnMut() -> Between,
 ) -> Ran<S> {
     let mut world = World::<S> {
         log: Vec::new(),
         participants: BTreeMap::new(),
+        memory,
         answer,
         delayed: Vec::new(),
         now: Timestamp::from_micros(1_000_000),
@@ -310,8 +333,7 @@ impl<S: Saga> World<'_, S> {
                     let code = "undone".to_owned();
                     return Heard::Refused { code };
                 }
-                // Known again by its id.
-                if !participant.was_asked {
+                if !participant.was_asked || self.memory != Memory::OfIds {
                     participant.was_asked = true;
                     participant.effects += 1;
                 }
