@@ -164,11 +164,25 @@ impl<S: Saga> SagaLog<S> {
         match (self.current(), &self.turned) {
             (None, None) => vec![SagaEvent::SagaCompleted],
             (None, Some(_)) => vec![SagaEvent::SagaUndone],
-            (Some(step), None) if self.step(step.name()).is_none() => {
-                let step = step.name().to_owned();
-                vec![SagaEvent::StepAsked { step }]
-            }
+            (Some(step), None) if self.step(step.name()).is_none() => self.asked(step, now),
             (Some(_), _) => Vec::new(),
+        }
+    }
+
+    fn asked(&self, step: &Step, now: Timestamp) -> Events<S> {
+        let objection = match step.kind() {
+            StepKind::Question | StepKind::Compensatable { .. } | StepKind::Pivot => {
+                S::objection(self, step.name(), now)
+            }
+            StepKind::Retriable => None,
+        };
+        let step = step.name().to_owned();
+        match objection {
+            Some(code) => {
+                let turned = Turned::Refused { step, code };
+                vec![SagaEvent::UndoingBegun { turned }]
+            }
+            None => vec![SagaEvent::StepAsked { step }],
         }
     }
 

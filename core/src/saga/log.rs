@@ -286,7 +286,12 @@ impl<S: Saga> SagaLog<S> {
                     trying.needs_attention = true;
                 }
             }
-            SagaEvent::OperatorActed { .. } => saga.trying = None,
+            // What was tried counts on: that somebody has had it tried again mends nothing by itself.
+            SagaEvent::OperatorActed { .. } => {
+                if let Some(trying) = &mut saga.trying {
+                    trying.retry_at = Timestamp::from_micros(0);
+                }
+            }
             SagaEvent::SagaCompleted => saga.end = Some(SagaEnd::Completed),
             SagaEvent::SagaUndone => saga.end = Some(SagaEnd::Undone),
         }

@@ -63,6 +63,8 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::time::Timestamp;
+
 /// What a saga is about.
 pub trait Saga: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// The category of the streams of its logs, for example `transfer`.
@@ -80,4 +82,16 @@ pub trait Saga: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// The definition of this version, by which those go on that began with it. None where there are none any
     /// more, or where it is none.
     fn definition(version: u32) -> Option<&'static SagaDefinition>;
+
+    /// Why `step` is not to be asked any more `now`, as a code, where that is so: what a step before it came to does
+    /// not hold any longer, as the price of an exchange that was good for half a minute. Then the saga turns back as if
+    /// the step had been refused.
+    ///
+    /// It is looked at once, before it goes on record that the step is asked, and not for retriable steps: what was asked
+    /// in time may be answered late.
+    #[must_use]
+    fn objection(saga: &SagaLog<Self>, step: &str, now: Timestamp) -> Option<String> {
+        let _ = (saga, step, now);
+        None
+    }
 }

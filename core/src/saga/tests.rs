@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
+use crate::Aggregate as _;
 use crate::testing::given;
 use crate::testing::saga::{
     Between, Call, Fate, Memory, every_failure, one_schedule, run_saga, run_saga_with,
@@ -41,6 +42,13 @@ impl Saga for Transfer {
 
     fn definition(version: u32) -> Option<&'static SagaDefinition> {
         (version == 1).then_some(&*FIRST)
+    }
+
+    /// The quote is good for 30 seconds, and `credit` is past all objections.
+    fn objection(saga: &SagaLog<Self>, step: &str, now: Timestamp) -> Option<String> {
+        let begun = saga.deadline.micros() - 60_000_000;
+        let is_old = saga.answer("quote").is_some() && now.micros() > begun + 30_000_000;
+        (is_old && ["capture", "credit"].contains(&step)).then(|| "quote_expired".to_owned())
     }
 }
 
@@ -148,6 +156,31 @@ fn what_nobody_knows_of_is_asked_again_and_undone_when_time_runs_out() {
     );
 }
 
+/// What was agreed for a while is looked at when the pivot is about to be asked, and not afterwards.
+#[test]
+fn what_does_not_hold_any_more_is_not_asked() {
+    let at = |seconds: i64| Command::Advance {
+        now: Timestamp::from_micros(seconds * 1_000_000),
+    };
+    let to_pivot = || through(&["quote", "hold", "screen", "expect"]);
+    given::<SagaLog<Transfer>>(to_pivot())
+        .when(at(31))
+        .then([asked("capture")]);
+    let turned = Turned::Refused {
+        step: "capture".to_owned(),
+        code: "quote_expired".to_owned(),
+    };
+    given::<SagaLog<Transfer>>(to_pivot())
+        .when(at(32))
+        .then([SagaEvent::UndoingBegun { turned }]);
+    // Asked in time, it goes on, however late the answer comes.
+    let mut log = to_pivot();
+    log.extend([asked("capture"), done("capture")]);
+    given::<SagaLog<Transfer>>(log)
+        .when(at(50))
+        .then([asked("credit")]);
+}
+
 #[test]
 fn after_its_pivot_was_asked_there_is_no_way_back() {
     let to_pivot = || {
@@ -220,6 +253,15 @@ fn what_keeps_failing_needs_attention_and_is_tried_further() {
         .then([acted.clone()]);
     let log = [&log[..], &[acted]].concat();
     assert_eq!(fold(&log).plan(NOW), Plan::Ask("quote"));
+    // That is one try more, and no new beginning.
+    let gone = Heard::Unknown {
+        failure: "gone".to_owned(),
+    };
+    let then = SagaLog::<Transfer>::decide(Some(&fold(&log)), hear("quote", gone)).unwrap();
+    assert!(
+        matches!(then[..], [SagaEvent::TryFailed { tries: 4, .. }]),
+        "{then:?}"
+    );
 }
 
 #[test]
