@@ -245,6 +245,7 @@ impl Run {
                     amount: *amount,
                     counter_account: ALL[*to].parse().unwrap(),
                     entry: entry_id(&entry),
+                    exchange: None,
                     effective_date: None,
                     reference: None,
                     description: None,

@@ -136,6 +136,7 @@ impl TestBook {
             amount: amount.map(eur),
             counter_account: "contra.cards.EUR".parse().unwrap(),
             entry: entry.parse().unwrap(),
+            exchange: None,
             effective_date: None,
             reference: None,
             description: None,

@@ -29,7 +29,7 @@ pub use kind::{Kind, NormalSide};
 pub use metadata::{AccountMetadata, MetadataChange, MetadataKey, MetadataValue};
 pub use overdraft::Overdraft;
 pub use posting::{
-    BoundedText, ContraAccount, Description, InvalidPosting, Posting, Reference, Side,
+    BoundedText, ContraAccount, Description, InvalidPosting, Peer, Posting, Reference, Side,
 };
 pub use refusal::AccountRefusal;
 pub use state::{Account, Sides, Status};

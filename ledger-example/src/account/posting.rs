@@ -94,6 +94,21 @@ pub enum ContraAccount {
     Bank(String),
     /// What is on its way to or from another book: `clearing:` and the book's name.
     Clearing(BookName),
+    /// What is on its way to or from the payment network: `clearing:rail`.
+    ClearingRail,
+    /// What the book has at the payment network: `nostro`.
+    Nostro,
+    /// What was exchanged for other currencies, at the book's own risk: `exchange`.
+    Exchange,
+}
+
+/// Who stands on the other side of a clearing account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// Another book.
+    Book(BookName),
+    /// The payment network.
+    Rail,
 }
 
 /// What the ids of contra accounts begin with. Nobody else's do.
@@ -118,6 +133,22 @@ impl ContraAccount {
         let contra = name.replacen('-', ":", 1).parse().ok()?;
         Some((contra, Currency::from_code(code).ok()?))
     }
+
+    /// On whose way money is that is on this account, where it is a clearing account.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Clearing(book) => Some(Peer::Book(book.clone())),
+            Self::ClearingRail => Some(Peer::Rail),
+            Self::Cash
+            | Self::Interest
+            | Self::Fees
+            | Self::Cards
+            | Self::Bank(_)
+            | Self::Nostro
+            | Self::Exchange => None,
+        }
+    }
 }
 
 impl FromStr for ContraAccount {
@@ -129,6 +160,9 @@ impl FromStr for ContraAccount {
             "interest" => Ok(Self::Interest),
             "fees" => Ok(Self::Fees),
             "cards" => Ok(Self::Cards),
+            "nostro" => Ok(Self::Nostro),
+            "exchange" => Ok(Self::Exchange),
+            "clearing:rail" => Ok(Self::ClearingRail),
             _ => match text.strip_prefix("bank:") {
                 Some(code)
                     if (1..=BANK_CODE_CHARS_MAX).contains(&code.len())
@@ -168,6 +202,9 @@ impl fmt::Display for ContraAccount {
             Self::Cards => f.write_str("cards"),
             Self::Bank(code) => write!(f, "bank:{code}"),
             Self::Clearing(book) => write!(f, "clearing:{book}"),
+            Self::ClearingRail => f.write_str("clearing:rail"),
+            Self::Nostro => f.write_str("nostro"),
+            Self::Exchange => f.write_str("exchange"),
         }
     }
 }
@@ -228,7 +265,7 @@ pub enum InvalidPosting {
     Side,
     /// Not a contra account.
     #[error(
-        "a contra account is cash, interest, fees, cards, bank: and a code of 1 to {BANK_CODE_CHARS_MAX} letters and digits, or clearing: and the name of a book"
+        "a contra account is cash, interest, fees, cards, nostro, exchange, bank: and a code of 1 to {BANK_CODE_CHARS_MAX} letters and digits, or clearing: and rail or the name of a book"
     )]
     Contra,
     /// Not a kind of account.
@@ -266,6 +303,9 @@ mod tests {
             "bank:FOLIOCZPXXX",
             "clearing:b",
             "clearing:retail_eu",
+            "clearing:rail",
+            "nostro",
+            "exchange",
         ] {
             assert_eq!(text.parse::<ContraAccount>().unwrap().to_string(), text);
         }
@@ -298,6 +338,9 @@ mod tests {
             "cards",
             "bank:AB",
             "clearing:retail_eu",
+            "clearing:rail",
+            "nostro",
+            "exchange",
         ] {
             let contra: ContraAccount = text.parse().unwrap();
             let id = contra.account(eur);

@@ -5,14 +5,17 @@ use folio_core::Amount;
 use folio_core::joint::{Caused, JointCommand, Participant, States};
 use serde::Serialize;
 
-use crate::account::{AccountId, AccountRefusal, Description, Reference};
+use crate::account::{AccountId, AccountRefusal, ContraAccount, Description, Reference};
 use crate::hold::{Hold, HoldEvent, HoldId};
 use crate::journal::book::{Book, Captured, participants};
-use crate::journal::{EntryId, Leg, PostedEntry};
+use crate::journal::{EntryId, Exchange, Leg, PostedEntry};
 use crate::moment::Moment;
 use crate::refusal::LedgerRefusal;
 
 /// Posts what a hold set aside, or less, against another account, and releases the rest.
+///
+/// Where it is exchanged for another currency, it goes to the book's exchange account in its own, and what is bought
+/// comes from that account in the other one, both in the one entry.
 ///
 /// It is decided on the hold's account, which is looked up before: a hold never moves, so what was found
 /// stays true.
@@ -29,6 +32,10 @@ pub struct CaptureHold {
     pub counter_account: AccountId,
     /// The id of the entry that it becomes.
     pub entry: EntryId,
+    /// What it is exchanged for, where the other account is in another currency. What is sold is all that is captured.
+    // Left out where there is none, so that a request from before there were exchanges is known again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
     /// The day on which the entry takes effect; the day of recording in UTC, where it is left out.
     pub effective_date: Option<NaiveDate>,
     /// The client's own name for it.
@@ -45,9 +52,11 @@ impl JointCommand for CaptureHold {
     type Refusal = LedgerRefusal;
 
     fn participants(&self) -> Vec<Participant> {
+        let through = self.exchange.iter().flat_map(through);
+        let through: Vec<AccountId> = through.collect();
         let accounts = self.account.iter().chain([&self.counter_account]);
         let mut all = vec![Participant::read::<Hold>(self.hold.as_str())];
-        all.extend(participants([&self.entry], accounts));
+        all.extend(participants([&self.entry], accounts.chain(&through)));
         all
     }
 
@@ -76,16 +85,12 @@ impl JointCommand for CaptureHold {
             side: hold.side,
             amount,
         };
-        let other = Leg {
-            account: self.counter_account.clone(),
-            ..own.reversed()
-        };
         let entry = PostedEntry {
-            legs: vec![own, other],
+            legs: self.legs(own)?,
             effective_date: self.effective_date.unwrap_or(self.now.date()),
             reference: self.reference.clone(),
             description: self.description.clone(),
-            exchange: None,
+            exchange: self.exchange.clone(),
             reverses: None,
             captures: Some(self.hold.clone()),
         };
@@ -102,4 +107,35 @@ impl JointCommand for CaptureHold {
         book.post(&self.entry, entry, Some(&captured))?;
         Ok(book.into_caused())
     }
+}
+
+impl CaptureHold {
+    /// The captured leg, and what stands against it.
+    fn legs(&self, own: Leg) -> Result<Vec<Leg>, LedgerRefusal> {
+        let against = |account: AccountId, leg: &Leg| Leg {
+            account,
+            ..leg.reversed()
+        };
+        let Some(exchange) = &self.exchange else {
+            let other = against(self.counter_account.clone(), &own);
+            return Ok(vec![own, other]);
+        };
+        if exchange.sold != own.amount {
+            return Err(LedgerRefusal::ExchangeNotInLegs);
+        }
+        let [sold_to, bought_from] = through(exchange);
+        let bought = Leg {
+            account: bought_from,
+            side: own.side,
+            amount: exchange.bought,
+        };
+        let other = against(self.counter_account.clone(), &bought);
+        Ok(vec![against(sold_to, &own), own, bought, other])
+    }
+}
+
+/// The book's exchange accounts, in the sold and in the bought currency.
+fn through(exchange: &Exchange) -> [AccountId; 2] {
+    [exchange.sold, exchange.bought]
+        .map(|amount| ContraAccount::Exchange.account(amount.currency()))
 }

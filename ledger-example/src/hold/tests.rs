@@ -70,6 +70,7 @@ fn a_capture_is_in_the_currency_of_the_hold() {
         amount: Some(amount("1", "JPY")),
         counter_account: "contra.cards.JPY".parse().unwrap(),
         entry: entry_id("e"),
+        exchange: None,
         effective_date: None,
         reference: None,
         description: None,

@@ -179,7 +179,7 @@ impl LegRequest {
 }
 
 impl ExchangeRequest {
-    fn exchange(self) -> Result<Exchange, Problem> {
+    pub(super) fn exchange(self) -> Result<Exchange, Problem> {
         let rate = |text: String| {
             Rate::try_from(text).map_err(|error| {
                 Problem::unprocessable("invalid_rate", "Not a rate", error.to_string())

@@ -16,6 +16,7 @@ use crate::hold::{CaptureHold, Hold, HoldId, PlaceHold, PlacedHold, ReleaseHold,
 use crate::http::command::{AcceptedJointly, answer, execute_jointly, execute_looked_up, located};
 use crate::http::cursor;
 use crate::http::entries::posted;
+use crate::http::entry_body::ExchangeRequest;
 use crate::http::idempotency::Caller;
 use crate::http::input::{AmountText, Body, ClientId, Params, PathId, currency, text, word};
 use crate::http::problem::{Problem, ProblemBody};
@@ -61,6 +62,8 @@ pub struct CaptureRequest {
     currency: Option<String>,
     /// The account on the other side; `contra.cards.EUR` and the like for the book's own.
     counter_account_id: String,
+    /// What it is exchanged for, where that account is in another currency: by way of `contra.exchange.EUR` and the like.
+    exchange: Option<ExchangeRequest>,
     /// The id of the entry that it becomes; made for you when left out.
     entry_id: Option<String>,
     /// The day on which the entry takes effect, where that is not today.
@@ -207,6 +210,10 @@ pub(crate) async fn capture(
             ));
         }
     };
+    let exchange = request
+        .exchange
+        .map(ExchangeRequest::exchange)
+        .transpose()?;
     let (ledger, effective_date) = (&*ledger, request.effective_date);
     let done = execute_looked_up(ledger, context, || async {
         let placed = look_up(ledger, &id).await?;
@@ -216,6 +223,7 @@ pub(crate) async fn capture(
             amount,
             counter_account: counter_account.clone(),
             entry: entry.clone(),
+            exchange: exchange.clone(),
             effective_date,
             reference: reference.clone(),
             description: description.clone(),
