@@ -8,7 +8,8 @@
 //! * [`service`]: the accounts service: a book's databases, and what runs on them.
 //! * [`balances`]: the balances service: the read models of all books, fed over HTTP.
 //! * [`rails`]: stand-ins for the world outside, with switches by which they fail.
-//! * [`transfer`]: a transfer between two books, as a saga.
+//! * [`transfer`]: a transfer between two books, as a saga, and the service that carries it out.
+//! * [`payment`]: payments to and from the outside, as sagas.
 //! * [`http`]: the API; the only place that knows status codes.
 //! * [`monitor`]: names the first event after which something is not as it must be.
 //! * [`audit`](mod@audit): replays everything and compares it with the read model.
@@ -24,6 +25,7 @@ pub mod journal;
 pub mod moment;
 pub mod monitor;
 pub mod never;
+pub mod payment;
 mod plain_id;
 #[cfg(test)]
 mod properties;

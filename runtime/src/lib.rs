@@ -74,4 +74,4 @@ mod saga;
 pub use error::ExecuteError;
 pub use executor::{CacheBytes, Executor, Retries};
 pub use reply::{JointReply, JointVerdict, Reply, StatesAfter, Verdict};
-pub use saga::{Driven, Participants, SagaClock, SagaDriver, SagaError, StepCall};
+pub use saga::{Driven, Participants, SagaClock, SagaDriver, SagaError, Said, StepCall};

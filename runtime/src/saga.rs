@@ -3,11 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use folio_core::saga::{Heard, Plan, Saga, SagaCommand, SagaEnd, SagaLog, SagaRefusal, StepId};
 use folio_core::{
-    Actor, Aggregate, CommandContext, CommandId, CorrelationId, EventStore, ReadError, Timestamp,
-    Version,
+    Actor, Aggregate, Cause, CommandContext, CommandId, CorrelationId, EventStore, Position,
+    ReadError, RecordedEvent, Timestamp, Version,
 };
 use thiserror::Error;
 
@@ -24,10 +25,25 @@ use crate::reply::Verdict;
 /// [`Heard::Unknown`]; that it may be done is what the saga counts on.
 pub trait Participants<S: Saga>: Send + Sync + 'static {
     /// Asks for a step.
-    fn ask(&self, call: StepCall<'_, S>) -> impl Future<Output = Heard<S::Answer>> + Send;
+    fn ask(&self, call: StepCall<'_, S>) -> impl Future<Output = Said<S::Answer>> + Send;
 
     /// Has a step undone, whether it was done or not.
-    fn undo(&self, call: StepCall<'_, S>) -> impl Future<Output = Heard<S::Answer>> + Send;
+    fn undo(&self, call: StepCall<'_, S>) -> impl Future<Output = Said<S::Answer>> + Send;
+}
+
+/// What a participant has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said<A> {
+    /// What.
+    pub heard: Heard<A>,
+    /// The event in its own store by which it did what was asked, where it tells.
+    pub by: Option<Cause>,
+}
+
+impl<A> From<Heard<A>> for Said<A> {
+    fn from(heard: Heard<A>) -> Self {
+        Self { heard, by: None }
+    }
 }
 
 /// Tells a saga what time it is.
@@ -44,6 +60,8 @@ pub struct StepCall<'a, S: Saga> {
     pub id: StepId<'a>,
     /// The saga: what was ordered, and what the steps before it came to.
     pub saga: &'a SagaLog<S>,
+    /// The event of its log after which this is called: the cause of what the participant puts on record.
+    pub cause: Cause,
 }
 
 /// Carries the sagas of one kind on. Clones are the same one.
@@ -60,7 +78,9 @@ pub struct StepCall<'a, S: Saga> {
 ///
 /// use folio_core::saga::{Heard, Saga, SagaDefinition, SagaEnd, Step};
 /// use folio_core::{Actor, InMemoryStore, ReadError, Timestamp};
-/// use folio_runtime::{Driven, Executor, Participants, SagaClock, SagaDriver, SagaError, StepCall};
+/// use folio_runtime::{
+///     Driven, Executor, Participants, Said, SagaClock, SagaDriver, SagaError, StepCall,
+/// };
 ///
 /// /// A journey: a seat and a room, or neither.
 /// #[derive(Debug, Clone, PartialEq)]
@@ -89,15 +109,16 @@ pub struct StepCall<'a, S: Saga> {
 ///
 /// struct Agency;
 /// impl Participants<Journey> for Agency {
-///     async fn ask(&self, call: StepCall<'_, Journey>) -> Heard<u32> {
+///     async fn ask(&self, call: StepCall<'_, Journey>) -> Said<u32> {
 ///         // Here one would send a request under `call.id.command()`, by which it is known again.
 ///         match (call.step, call.saga.order.as_str()) {
 ///             ("reserve room", "Atlantis") => Heard::Refused { code: "no_rooms".to_owned() },
 ///             _ => Heard::Done(7),
 ///         }
+///         .into()
 ///     }
-///     async fn undo(&self, _: StepCall<'_, Journey>) -> Heard<u32> {
-///         Heard::Undone
+///     async fn undo(&self, _: StepCall<'_, Journey>) -> Said<u32> {
+///         Heard::Undone.into()
 ///     }
 /// }
 ///
@@ -184,7 +205,12 @@ where
     pub async fn begin(&self, id: &str, order: S::Order) -> Result<(), SagaError> {
         let now = self.now().await?;
         let begin = SagaCommand::Begin { order, now };
-        self.note(id, Version::NONE, now, begin).await
+        let none = OnRecord::<S> {
+            saga: None,
+            version: Version::NONE,
+            position: Position::START,
+        };
+        self.note(id, &none, now, begin, None).await.map(|_| ())
     }
 
     /// Has a saga turn back, before its pivot is asked. It has to be driven on to do so.
@@ -213,7 +239,7 @@ where
     ///
     /// [`SagaError`].
     pub async fn look(&self, id: &str) -> Result<Option<SagaLog<S>>, SagaError> {
-        Ok(self.on_record(id).await?.0)
+        Ok(self.on_record(id).await?.saga)
     }
 
     /// Drives a saga on until it has ended or has to wait.
@@ -226,28 +252,30 @@ where
     ///
     /// Dropping the future loses nothing: what was asked is on record, and is asked again.
     pub async fn drive(&self, id: &str) -> Result<Driven, SagaError> {
+        let mut log = self.on_record(id).await?;
         loop {
             let now = self.now().await?;
-            let (saga, version) = self.on_record(id).await?;
-            let saga = saga.ok_or(SagaRefusal::NotBegun)?;
-            let (step, heard) = match (saga.plan(now), saga.end) {
+            let saga = log.saga.as_ref().ok_or(SagaRefusal::NotBegun)?;
+            let (step, said) = match (saga.plan(now), saga.end) {
                 (_, Some(end)) => return Ok(Driven::Ended(end)),
                 (Plan::Wait(until), None) => return Ok(Driven::Waits(until)),
                 (Plan::Foreign, None) => return Ok(Driven::Foreign),
                 (Plan::Advance | Plan::Ended, None) => {
-                    self.note(id, version, now, SagaCommand::Advance { now })
+                    log = self
+                        .go_on(id, &log, now, SagaCommand::Advance { now }, None)
                         .await?;
                     continue;
                 }
                 (Plan::Ask(step), None) => {
-                    let call = call(&saga, id, step, step);
+                    let call = self.call(saga, log.position, id, step, step);
                     (step, self.participants.ask(call).await)
                 }
                 (Plan::Undo { step, undo }, None) => {
-                    let call = call(&saga, id, step, undo);
+                    let call = self.call(saga, log.position, id, step, undo);
                     (step, self.participants.undo(call).await)
                 }
             };
+            let Said { heard, by } = said;
             tracing::debug!(
                 category = S::CATEGORY,
                 saga = id,
@@ -256,8 +284,8 @@ where
                 "a saga has heard"
             );
             let (now, step) = (self.now().await?, step.to_owned());
-            self.note(id, version, now, SagaCommand::Hear { step, heard, now })
-                .await?;
+            let hear = SagaCommand::Hear { step, heard, now };
+            log = self.go_on(id, &log, now, hear, by).await?;
         }
     }
 
@@ -266,12 +294,19 @@ where
     }
 
     /// What is committed, and not what is on its way: what a participant is asked has to be on record.
-    async fn on_record(&self, id: &str) -> Result<(Option<SagaLog<S>>, Version), SagaError> {
-        let everything = |_: &folio_core::RecordedEvent| true;
-        Ok(self
-            .executor
-            .replay_until::<SagaLog<S>>(id, everything)
-            .await?)
+    async fn on_record(&self, id: &str) -> Result<OnRecord<S>, SagaError> {
+        let last = AtomicI64::new(Position::START.number());
+        let everything = |event: &RecordedEvent| {
+            last.store(event.position.number(), Ordering::Relaxed);
+            true
+        };
+        let replayed = self.executor.replay_until::<SagaLog<S>>(id, everything);
+        let (saga, version) = replayed.await?;
+        Ok(OnRecord {
+            saga,
+            version,
+            position: Position::new(last.into_inner()).unwrap_or(Position::START),
+        })
     }
 
     async fn told(
@@ -280,49 +315,92 @@ where
         command: SagaCommand<S::Order, S::Answer>,
     ) -> Result<(), SagaError> {
         let now = self.now().await?;
-        let (_, version) = self.on_record(id).await?;
-        self.note(id, version, now, command).await
+        let log = self.on_record(id).await?;
+        self.note(id, &log, now, command, None).await.map(|_| ())
     }
 
+    /// Puts something on record, and answers what is there then.
+    async fn go_on(
+        &self,
+        id: &str,
+        log: &OnRecord<S>,
+        now: Timestamp,
+        command: SagaCommand<S::Order, S::Answer>,
+        cause: Option<Cause>,
+    ) -> Result<OnRecord<S>, SagaError> {
+        match self.note(id, log, now, command, cause).await? {
+            Some(log) => Ok(log),
+            // Somebody else has put it there.
+            None => self.on_record(id).await,
+        }
+    }
+
+    /// Puts something on record; none where there was nothing to put.
     async fn note(
         &self,
         id: &str,
-        version: Version,
+        log: &OnRecord<S>,
         now: Timestamp,
         command: SagaCommand<S::Order, S::Answer>,
-    ) -> Result<(), SagaError> {
+        cause: Option<Cause>,
+    ) -> Result<Option<OnRecord<S>>, SagaError> {
         let saga = CommandId::derived(&["saga", S::CATEGORY, id]);
         // Another name each time, and the same where the same is noted twice.
-        let (version, now) = (version.to_string(), now.micros().to_string());
+        let (version, now) = (log.version.to_string(), now.micros().to_string());
         let what = serde_json::to_string(&command).unwrap_or_default();
         let name = ["saga log", S::CATEGORY, id, &version, &now, &what];
         let context = CommandContext {
             correlation_id: CorrelationId::from_uuid(saga.as_uuid()),
+            cause,
             ..CommandContext::new(CommandId::derived(&name), self.actor.clone())
         };
         let noted = self.executor.execute::<SagaLog<S>>(id, command, context);
         match noted.await?.verdict {
-            Verdict::Accepted { .. } => Ok(()),
+            Verdict::Accepted { events, .. } if events.is_empty() => Ok(None),
+            Verdict::Accepted {
+                state,
+                version,
+                position,
+                ..
+            } => Ok(Some(OnRecord {
+                saga: state,
+                version,
+                position,
+            })),
             Verdict::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn call<'a>(
+        &self,
+        saga: &'a SagaLog<S>,
+        position: Position,
+        id: &'a str,
+        step: &'static str,
+        name: &'a str,
+    ) -> StepCall<'a, S> {
+        StepCall {
+            step,
+            id: StepId {
+                category: <SagaLog<S> as Aggregate>::CATEGORY,
+                saga: id,
+                step: name,
+            },
+            saga,
+            cause: Cause {
+                store_id: self.executor.store().store_id(),
+                position,
+            },
         }
     }
 }
 
-fn call<'a, S: Saga>(
-    saga: &'a SagaLog<S>,
-    id: &'a str,
-    step: &'static str,
-    name: &'a str,
-) -> StepCall<'a, S> {
-    StepCall {
-        step,
-        id: StepId {
-            category: <SagaLog<S> as Aggregate>::CATEGORY,
-            saga: id,
-            step: name,
-        },
-        saga,
-    }
+/// A saga, as it is on record.
+struct OnRecord<S: Saga> {
+    saga: Option<SagaLog<S>>,
+    version: Version,
+    /// Where its last event is.
+    position: Position,
 }
 
 impl<S: Saga, E: Clone, P, C> Clone for SagaDriver<S, E, P, C> {

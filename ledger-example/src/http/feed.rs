@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use folio_core::{BatchSize, Filter, Member, Position, StoreId, StreamId};
-use folio_projections::feed::{FeedPage, OTHER_STORE, PAGE_EVENTS_MAX};
+use folio_core::{BatchSize, Filter, Member, Position, StoreId, StreamId, Timestamp};
+use folio_projections::feed::{FeedPage, OTHER_STORE, PAGE_EVENTS_MAX, ServedFeed};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
@@ -95,9 +95,20 @@ pub(crate) async fn feed(
     stopping: Option<Extension<Stopping>>,
     Params(params): Params<FeedParams>,
 ) -> Result<Json<FeedBody>, Problem> {
+    let now = async { Ok(ledger.now().await?.0) };
+    served(&ledger.feed, now, &params, stopping).await
+}
+
+/// A page of a feed, once there is something on it or the wait is over. `now` tells the time by the
+/// clock of its store, when it is asked.
+pub(crate) async fn served(
+    feed: &ServedFeed,
+    now: impl Future<Output = Result<Timestamp, Problem>>,
+    params: &FeedParams,
+    stopping: Option<Extension<Stopping>>,
+) -> Result<Json<FeedBody>, Problem> {
     let (filter, after) = (params.filter()?, params.after()?);
     let (limit, wait) = (params.limit()?, params.wait()?);
-    let feed = &ledger.feed;
     if let Some(believed) = params.store {
         let store_id = feed.store_id().await?;
         if StoreId::from_uuid(believed) != store_id {
@@ -114,9 +125,9 @@ pub(crate) async fn feed(
         () = told(stopping) => {}
     }
     // Asked first: what is recorded from here on may be beyond the page's head.
-    let now = ledger.now().await?;
+    let now = now.await?;
     let page = feed.page(&filter, after, limit).await?;
-    Ok(Json(FeedBody(page.told_at(now.0))))
+    Ok(Json(FeedBody(page.told_at(now))))
 }
 
 /// Waits until the service is told to stop; for ever where nobody would tell.

@@ -3,9 +3,10 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use folio_core::{Actor, CommandContext, CommandId, CorrelationId};
+use folio_core::{Actor, Cause, CommandContext, CommandId, CorrelationId};
 
 use crate::http::layer::Trace;
+use crate::http::position::{self, PositionToken};
 use crate::http::problem::Problem;
 
 /// Marks the answer to a repeated request.
@@ -24,6 +25,7 @@ pub struct Caller {
     actor: Actor,
     key: String,
     correlation_id: CorrelationId,
+    cause: Option<Cause>,
 }
 
 impl Caller {
@@ -41,6 +43,7 @@ impl Caller {
         let id = CommandId::derived(&[self.actor.name(), route, key]);
         CommandContext {
             correlation_id: self.correlation_id,
+            cause: self.cause,
             ..CommandContext::new(id, self.actor.clone())
         }
     }
@@ -58,6 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             actor: actor(&parts.headers)?,
             key: key(&parts.headers)?,
             correlation_id,
+            cause: cause(&parts.headers)?,
         })
     }
 }
@@ -117,6 +121,23 @@ pub(crate) fn check_key(text: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("a key has 1 to 255 visible ASCII characters")
+    }
+}
+
+/// The event in the caller's store that the request is for, where it names one.
+fn cause(headers: &HeaderMap) -> Result<Option<Cause>, Problem> {
+    let Some(value) = headers.get(position::CAUSE) else {
+        return Ok(None);
+    };
+    let token = value.to_str().ok().and_then(PositionToken::decode);
+    match token.and_then(|token| token.cause()) {
+        Some(cause) => Ok(Some(cause)),
+        None => Err(Problem::client(
+            StatusCode::BAD_REQUEST,
+            "cause_invalid",
+            "Not a cause",
+            "a cause is the token of one position",
+        )),
     }
 }
 

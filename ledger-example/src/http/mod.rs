@@ -7,7 +7,7 @@
 //! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
 //! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
-//! [`transfers`], and whom it asks in [`transfer_participants`].
+//! [`transfers`] and [`payments`], by way of [`sagas`], and whom it asks in [`participants`].
 //! [`health`], [`projections`] and [`invariants`] tell how a service is.
 
 pub mod account_body;
@@ -32,6 +32,8 @@ pub mod layer;
 mod openapi;
 pub mod outcomes;
 pub mod outside;
+pub mod participants;
+pub mod payments;
 pub mod periods;
 pub mod position;
 pub mod postings;
@@ -42,10 +44,10 @@ pub mod reads;
 pub mod replays;
 pub mod router;
 mod routes;
+pub mod sagas;
 pub mod shelf;
 pub mod statement;
 pub mod times;
-pub mod transfer_participants;
 pub mod transfers;
 pub mod trial_balance;
 

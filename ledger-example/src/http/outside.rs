@@ -14,12 +14,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use folio_core::Cause;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings};
 use folio_mesh::deadline::HEADER;
 use folio_mesh::{
     Again, BreakerError, BreakerLayer, CircuitBreaker, Deadline, Retries, RetryBudget,
     TimeLimitError, TimeLimitLayer,
 };
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,6 +30,8 @@ use tokio::sync::Semaphore;
 use tower::retry::RetryLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+use crate::http::position::{self, PositionToken};
 
 /// How another service is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ impl Default for OutsideSettings {
 #[derive(Debug, Clone)]
 pub(crate) struct Outside {
     base: Url,
-    calls: BoxCloneSyncService<Call, Value, Failed>,
+    calls: BoxCloneSyncService<Call, Answer, Failed>,
     breaker: CircuitBreaker,
 }
 
@@ -76,6 +80,16 @@ pub(crate) struct OutsideRequest<'a> {
     pub(crate) answered_by: &'static str,
     pub(crate) deadline: Deadline,
 }
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered<T> {
+    pub(crate) body: T,
+    /// The event in the other's store by which it was done, where it tells.
+    pub(crate) by: Option<Cause>,
+}
+
+type Answer = Answered<Value>;
 
 /// A request, as it is sent again.
 #[derive(Debug, Clone)]
@@ -223,7 +237,7 @@ impl Outside {
     pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         request: OutsideRequest<'_>,
-    ) -> Result<T, OutsideError> {
+    ) -> Result<Answered<T>, OutsideError> {
         let mut url = self.base.clone();
         url.set_path(&request.path);
         let method = match request.body {
@@ -245,10 +259,12 @@ impl Outside {
         .await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, OutsideError> {
+    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<Answered<T>, OutsideError> {
         let answer = self.calls.clone().oneshot(call).await;
-        let answer = answer.map_err(|failed| self.told(failed))?;
-        serde_json::from_value(answer).map_err(|error| self.unknown(Box::new(error)))
+        let Answered { body, by } = answer.map_err(|failed| self.told(failed))?;
+        let body = serde_json::from_value(body);
+        let body = body.map_err(|error| self.unknown(Box::new(error)))?;
+        Ok(Answered { body, by })
     }
 
     fn told(&self, failed: Failed) -> OutsideError {
@@ -283,7 +299,7 @@ impl Outside {
 }
 
 impl Call {
-    async fn send(self, http: &reqwest::Client) -> Result<Value, TryError> {
+    async fn send(self, http: &reqwest::Client) -> Result<Answer, TryError> {
         let mut request = http
             .request(self.method, self.url)
             .header(HEADER, self.deadline.header());
@@ -300,6 +316,7 @@ impl Call {
             .get(reqwest::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
+        let by = cause(answer.headers());
         let bytes = answer.bytes().await.map_err(TryError::NoAnswer)?;
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if !status.is_success() {
@@ -315,12 +332,18 @@ impl Call {
             let body = String::from_utf8_lossy(&bytes).chars().take(200).collect();
             return Err(TryError::Unfit { body });
         }
-        Ok(body)
+        Ok(Answered { body, by })
     }
 }
 
+/// The event that an answer says to be of.
+fn cause(headers: &HeaderMap) -> Option<Cause> {
+    let token = headers.get(position::HEADER)?.to_str().ok()?;
+    PositionToken::decode(token)?.cause()
+}
+
 /// What an answer says of who was asked.
-fn outcome(answer: &Result<Value, TimeLimitError<TryError>>) -> CallOutcome {
+fn outcome(answer: &Result<Answer, TimeLimitError<TryError>>) -> CallOutcome {
     match answer {
         Ok(_) => CallOutcome::Success,
         Err(TimeLimitError::Inner(TryError::Status {
@@ -339,7 +362,7 @@ fn outcome(answer: &Result<Value, TimeLimitError<TryError>>) -> CallOutcome {
 }
 
 /// Whether a request shall be sent again. Each is known by its id, so it may.
-fn again(_: &Call, answer: &Result<Value, Failed>) -> Again {
+fn again(_: &Call, answer: &Result<Answer, Failed>) -> Again {
     match answer {
         Ok(_)
         | Err(

@@ -3,13 +3,16 @@
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use folio_core::{Position, StoreId};
+use folio_core::{Cause, Position, StoreId};
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
 
 /// The header that carries the token of a write or of a model.
 pub const HEADER: &str = "folio-position";
+
+/// The header in which another service says which event in its store a command is for: a token of one position.
+pub const CAUSE: &str = "folio-cause";
 
 /// First byte of a token: the version of its form.
 const FORM: u8 = 1;
@@ -36,6 +39,21 @@ impl PositionToken {
         (1..=PAIRS_MAX)
             .contains(&pairs.len())
             .then_some(Self(pairs))
+    }
+
+    /// All positions that it speaks of.
+    #[must_use]
+    pub fn pairs(&self) -> &[(StoreId, Position)] {
+        &self.0
+    }
+
+    /// The event that it speaks of, where it speaks of one.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match *self.0 {
+            [(store_id, position)] => Some(Cause { store_id, position }),
+            _ => None,
+        }
     }
 
     /// The position in a store, if the token speaks of it.

@@ -27,8 +27,8 @@ use crate::http::projections::Detectors;
 use crate::http::rails::faulty::faulty;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, invariants, outcomes, periods, postings, projections, rails, reads, replays, statement,
-    transfers, trial_balance,
+    holds, invariants, outcomes, payments, periods, postings, projections, rails,
+    reads, replays, statement, transfers, trial_balance,
 };
 use crate::rails::Rails;
 use crate::transfer::service::Transfers;
@@ -238,9 +238,20 @@ fn rails_routes() -> OpenApiRouter<Arc<Rails>> {
 
 fn transfers_routes() -> OpenApiRouter<Arc<Transfers>> {
     OpenApiRouter::with_openapi(TransfersDoc::openapi())
-        .routes(routes!(transfers::order))
+        .routes(routes!(transfers::order, transfers::list))
         .routes(routes!(transfers::one))
         .routes(routes!(transfers::cancel))
+        .routes(routes!(transfers::retry))
+        .routes(routes!(transfers::reverse))
+        .routes(routes!(payments::pay, payments::list_out))
+        .routes(routes!(payments::one_out))
+        .routes(routes!(payments::cancel_out))
+        .routes(routes!(payments::retry_out))
+        .routes(routes!(payments::take_back))
+        .routes(routes!(payments::collect, payments::list_in))
+        .routes(routes!(payments::one_in))
+        .routes(routes!(payments::retry_in))
+        .routes(routes!(transfers::feed))
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(transfers::readyz))

@@ -16,7 +16,9 @@ mod screening;
 mod service;
 
 pub use fault::{Fault, FaultKind, Faults, Outsider};
-pub use payment::{Payment, PaymentCommand, PaymentEvent, PaymentOrder, PaymentState, Returned};
+pub use payment::{
+    Direction, Payment, PaymentCommand, PaymentEvent, PaymentOrder, PaymentState, Returned,
+};
 pub use quote::{Quote, QuoteCommand, QuoteEvent, QuoteRefusal, Quoted};
 pub use screening::{Decision, Screening, ScreeningCommand, ScreeningEvent, ScreeningRequest};
 pub use service::{Rails, RailsService, StartRailsError, prepare_rails, provision_rails};

@@ -9,14 +9,38 @@ use crate::rails::UsedOtherwise;
 /// Orders to payees whose names begin so are declined.
 const CLOSED: &str = "closed";
 
-/// What is to be paid.
+/// What is to be paid, or collected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaymentOrder {
-    /// Who is paid.
+    /// Which way the money goes.
+    #[serde(default, skip_serializing_if = "Direction::is_out")]
+    pub direction: Direction,
+    /// Who is on the other side: who is paid, or pays.
     pub payee: BoundedText<64>,
     /// How much.
     pub amount: Amount,
+}
+
+/// Which way the money of a payment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// To somebody outside.
+    #[default]
+    Out,
+    /// From somebody outside.
+    In,
+}
+
+impl Direction {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes what it may skip by reference"
+    )]
+    const fn is_out(&self) -> bool {
+        matches!(self, Self::Out)
+    }
 }
 
 /// An order, and what became of it.
@@ -128,6 +152,7 @@ mod tests {
 
     fn order(payee: &str, amount: &str) -> PaymentOrder {
         PaymentOrder {
+            direction: Direction::Out,
             payee: BoundedText::try_from(payee.to_owned()).unwrap(),
             amount: Amount::parse(amount, Currency::from_code("EUR").unwrap()).unwrap(),
         }

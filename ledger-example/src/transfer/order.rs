@@ -1,6 +1,6 @@
 //! What is to be transferred, and what becomes of it on the way.
 
-use folio_core::Amount;
+use folio_core::{Amount, Currency};
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountId;
@@ -8,7 +8,8 @@ use crate::balances::BookName;
 use crate::hold::HoldId;
 use crate::journal::EntryId;
 use crate::plain_id::plain_id;
-use crate::rails::RequestId;
+use crate::rails::{Quoted, RequestId};
+use crate::transfer::ids::{IdTooLong, made_of};
 
 plain_id! {
     /// Names a transfer, for ever. Longer ones than 48 characters leave no room for the ids that are made of them.
@@ -33,14 +34,24 @@ pub struct TransferOrder {
     pub from: Place,
     /// To where.
     pub to: Place,
-    /// How much. Both accounts are in its currency.
+    /// How much. The first account is in its currency.
     pub amount: Amount,
+    /// The currency of the second account, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<Currency>,
+    /// The transfer that this one takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<TransferId>,
 }
 
 /// What a step of a transfer came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferAnswer {
+    /// Both accounts are in one currency.
+    SameCurrency,
+    /// At this it is exchanged.
+    Quoted(Quoted),
     /// The money is set aside.
     Held(HoldId),
     /// It does not look like fraud.
@@ -53,64 +64,58 @@ pub enum TransferAnswer {
     Credited(EntryId),
 }
 
-/// Why an id cannot be made of a transfer's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("transfer id {id} is too long: 48 characters at most")]
-pub struct TransferIdTooLong {
-    /// The id.
-    pub id: String,
-}
-
 impl TransferId {
     /// The hold on the first account.
     ///
     /// # Errors
     ///
-    /// [`TransferIdTooLong`].
-    pub fn hold(&self) -> Result<HoldId, TransferIdTooLong> {
-        self.with("hold")
+    /// [`IdTooLong`].
+    pub fn hold(&self) -> Result<HoldId, IdTooLong> {
+        made_of(self.as_str(), "hold")
     }
 
     /// What is expected on the second account, as a hold of credits.
     ///
     /// # Errors
     ///
-    /// [`TransferIdTooLong`].
-    pub fn expected(&self) -> Result<HoldId, TransferIdTooLong> {
-        self.with("expected")
+    /// [`IdTooLong`].
+    pub fn expected(&self) -> Result<HoldId, IdTooLong> {
+        made_of(self.as_str(), "expected")
     }
 
     /// The entry in the first book.
     ///
     /// # Errors
     ///
-    /// [`TransferIdTooLong`].
-    pub fn captured(&self) -> Result<EntryId, TransferIdTooLong> {
-        self.with("captured")
+    /// [`IdTooLong`].
+    pub fn captured(&self) -> Result<EntryId, IdTooLong> {
+        made_of(self.as_str(), "captured")
     }
 
     /// The entry in the second book.
     ///
     /// # Errors
     ///
-    /// [`TransferIdTooLong`].
-    pub fn credited(&self) -> Result<EntryId, TransferIdTooLong> {
-        self.with("credited")
+    /// [`IdTooLong`].
+    pub fn credited(&self) -> Result<EntryId, IdTooLong> {
+        made_of(self.as_str(), "credited")
     }
 
     /// The screening.
     ///
     /// # Errors
     ///
-    /// [`TransferIdTooLong`].
-    pub fn screening(&self) -> Result<RequestId, TransferIdTooLong> {
-        self.with("screening")
+    /// [`IdTooLong`].
+    pub fn screening(&self) -> Result<RequestId, IdTooLong> {
+        made_of(self.as_str(), "screening")
     }
 
-    fn with<T: std::str::FromStr>(&self, what: &str) -> Result<T, TransferIdTooLong> {
-        let id = format!("{}.{what}", self.as_str());
-        id.parse().map_err(|_| TransferIdTooLong {
-            id: self.as_str().to_owned(),
-        })
+    /// The quote of the exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`IdTooLong`].
+    pub fn quote(&self) -> Result<RequestId, IdTooLong> {
+        made_of(self.as_str(), "quote")
     }
 }

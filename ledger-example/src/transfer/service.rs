@@ -1,16 +1,18 @@
-//! The transfers service: its store, its timers, and what drives transfers on.
+//! The transfers service: its store, its timers, and what drives transfers and payments on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use folio_core::saga::Saga;
 use folio_core::{Actor, ReadError, Timestamp, error_chain};
 use folio_postgres::{
     Database, OpenError, PoolError, PostgresStore, Role, migrate, provision, provision_login,
 };
+use folio_projections::feed::ServedFeed;
 use folio_projections::{
     Detector, DetectorSettings, OpenProjectionError, Projection, Settings, StoreSource,
 };
-use folio_runtime::{Driven, Executor, SagaClock, SagaDriver};
+use folio_runtime::{Driven, Executor, Participants, SagaClock, SagaDriver, SagaError};
 use futures_util::{StreamExt as _, stream};
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
@@ -19,21 +21,27 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Config;
 
 use crate::balances::BookName;
+use crate::clock::StoreClock;
 use crate::http::outside::{OutsideClientError, OutsideSettings};
+use crate::http::participants::{
+    Books, InwardParticipants, OutwardParticipants, TransferParticipants,
+};
 use crate::http::rails::client::RailsClient;
-use crate::http::transfer_participants::TransferParticipants;
+use crate::payment::{PaymentIn, PaymentOut};
 use crate::service::PrepareError;
 use crate::transfer::Transfer;
-use crate::transfer::open::{OpenTransfers, OpenTransfersProjector};
+use crate::transfer::under_way::{SagasProjector, SagasUnderWay};
 
 /// As whom the service writes its logs.
 const ACTOR: &str = "folio-transfers";
-/// How often it is looked for transfers that are due.
+/// How often it is looked for sagas that are due.
 const EVERY: Duration = Duration::from_millis(250);
 /// How many are looked at in one go.
 const AT_ONCE: i64 = 256;
 /// How many are driven at the same time.
 const SIDE_BY_SIDE: usize = 16;
+/// How often it is counted how many are open and stuck.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 const STORE_CONNECTIONS: usize = 8;
 const TIMER_CONNECTIONS: usize = 2;
@@ -46,7 +54,7 @@ const TIMER_ROLES: &[Role] = &[Role::Projector, Role::Reader];
 /// The two databases of the service.
 #[derive(Debug, Clone)]
 pub struct TransfersDatabases {
-    /// Holds the logs of transfers.
+    /// Holds the logs of sagas.
     pub logs: Database,
     /// Holds their timers.
     pub timers: Database,
@@ -61,12 +69,24 @@ pub struct Asked {
     pub rails: String,
 }
 
-pub(crate) type Driver = SagaDriver<Transfer, Arc<PostgresStore>, TransferParticipants, StoreTime>;
+/// Drives the sagas of one kind.
+pub(crate) type Driver<S, P> = SagaDriver<S, Arc<PostgresStore>, P, StoreTime>;
+
+/// What drives each kind of saga.
+#[derive(Debug, Clone)]
+pub struct Drivers {
+    pub(crate) transfers: Driver<Transfer, TransferParticipants>,
+    pub(crate) outward: Driver<PaymentOut, OutwardParticipants>,
+    pub(crate) inward: Driver<PaymentIn, InwardParticipants>,
+}
 
 /// What the handlers work with.
 #[derive(Debug)]
 pub struct Transfers {
-    pub(crate) driver: Driver,
+    pub(crate) drivers: Drivers,
+    pub(crate) rails: RailsClient,
+    pub(crate) under_way: SagasUnderWay,
+    pub(crate) feed: ServedFeed,
     pub(crate) store: Arc<PostgresStore>,
     pub(crate) detector: Detector,
     pub(crate) metrics: Option<PrometheusHandle>,
@@ -81,12 +101,12 @@ pub struct TransfersService {
 }
 
 /// The clock of the store that logs are in.
-#[derive(Debug)]
-pub(crate) struct StoreTime(Arc<PostgresStore>);
+#[derive(Debug, Clone)]
+pub(crate) struct StoreTime(Arc<StoreClock>);
 
 impl SagaClock for StoreTime {
     async fn now(&self) -> Result<Timestamp, ReadError> {
-        self.0.clock().await
+        Ok(self.0.now().await?.0)
     }
 }
 
@@ -145,17 +165,13 @@ impl TransfersService {
     ) -> Result<Self, StartTransfersError> {
         let store = Arc::new(PostgresStore::open(&databases.logs, STORE_CONNECTIONS).await?);
         let rails = RailsClient::new(&asked.rails, settings)?;
-        let participants = TransferParticipants::new(&asked.books, rails, settings)?;
-        let driver = SagaDriver::new(
-            Executor::new(Arc::clone(&store)),
-            participants,
-            StoreTime(Arc::clone(&store)),
-            Actor::new(ACTOR).unwrap_or_else(|_| Actor::anonymous()),
-        );
+        let books = Books::new(&asked.books, settings)?;
+        let time = StoreTime(Arc::new(StoreClock::new(Arc::clone(&store))));
+        let drivers = Drivers::new(&store, &time, &books, &rails);
         let source = StoreSource::new(Arc::clone(&store));
         let timers = &databases.timers;
         let projection = Projection::open_with(
-            OpenTransfersProjector,
+            SagasProjector,
             Arc::clone(&source) as Arc<dyn folio_projections::Source>,
             timers,
             Settings::default(),
@@ -164,17 +180,26 @@ impl TransfersService {
         .await?;
         let name = projection.name().name;
         let detector = Detector::start(name, source, timers, DetectorSettings::default())?;
+        let under_way = SagasUnderWay::new(projection.reader(READER_CONNECTIONS)?);
         let looks = Looks {
-            driver: driver.clone(),
-            open: OpenTransfers::new(projection.reader(READER_CONNECTIONS)?),
-            store: Arc::clone(&store),
+            drivers: drivers.clone(),
+            under_way: under_way.clone(),
+            time,
         };
+        let feed = ServedFeed::new(Arc::clone(projection.source()));
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(async move {
-            tokio::join!(projection.run(stopped.clone()), looks.run(stopped));
+            tokio::join!(
+                projection.run(stopped.clone()),
+                looks.count(stopped.clone()),
+                looks.run(stopped)
+            );
         });
         let transfers = Transfers {
-            driver,
+            drivers,
+            rails,
+            under_way,
+            feed,
             store,
             detector,
             metrics,
@@ -201,19 +226,57 @@ impl TransfersService {
     }
 }
 
-/// Looks for transfers that are due, and drives them on.
+impl Drivers {
+    fn new(
+        store: &Arc<PostgresStore>,
+        time: &StoreTime,
+        books: &Books,
+        rails: &RailsClient,
+    ) -> Self {
+        let executor = Executor::new(Arc::clone(store));
+        let transfers = TransferParticipants::new(books.clone(), rails.clone());
+        let outward = OutwardParticipants::new(books.clone(), rails.clone());
+        let inward = InwardParticipants::new(books.clone(), rails.clone());
+        Self {
+            transfers: driver(&executor, time, transfers),
+            outward: driver(&executor, time, outward),
+            inward: driver(&executor, time, inward),
+        }
+    }
+
+    /// Drives a saga of some kind on.
+    async fn drive(&self, kind: &str, id: &str) -> Result<Driven, SagaError> {
+        match kind {
+            Transfer::CATEGORY => self.transfers.drive(id).await,
+            PaymentOut::CATEGORY => self.outward.drive(id).await,
+            PaymentIn::CATEGORY => self.inward.drive(id).await,
+            _ => Ok(Driven::Foreign),
+        }
+    }
+}
+
+fn driver<S: Saga, P: Participants<S>>(
+    executor: &Executor<Arc<PostgresStore>>,
+    time: &StoreTime,
+    participants: P,
+) -> Driver<S, P> {
+    let actor = Actor::new(ACTOR).unwrap_or_else(|_| Actor::anonymous());
+    SagaDriver::new(executor.clone(), participants, time.clone(), actor)
+}
+
+/// Looks for sagas that are due, and drives them on.
 struct Looks {
-    driver: Driver,
-    open: OpenTransfers,
-    store: Arc<PostgresStore>,
+    drivers: Drivers,
+    under_way: SagasUnderWay,
+    time: StoreTime,
 }
 
 impl Looks {
-    async fn run(self, mut stopped: watch::Receiver<bool>) {
+    async fn run(&self, mut stopped: watch::Receiver<bool>) {
         loop {
             let looking = async {
                 if let Err(error) = self.look().await {
-                    tracing::warn!(cause = error_chain(&*error), "transfers were not looked at");
+                    tracing::warn!(cause = error_chain(&*error), "sagas were not looked at");
                 }
                 tokio::time::sleep(EVERY).await;
             };
@@ -225,26 +288,46 @@ impl Looks {
     }
 
     async fn look(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let due = self.open.due(self.store.clock().await?, AT_ONCE).await?;
+        let due = self.under_way.due(self.time.now().await?, AT_ONCE).await?;
         stream::iter(due)
-            .for_each_concurrent(SIDE_BY_SIDE, |id| async move {
-                match self.driver.drive(&id).await {
+            .for_each_concurrent(SIDE_BY_SIDE, |(kind, id)| async move {
+                match self.drivers.drive(&kind, &id).await {
                     Ok(Driven::Foreign) => {
-                        tracing::error!(transfer = id, "this program does not have its definition")
+                        tracing::error!(kind, id, "this program does not have a saga's definition");
                     }
                     Ok(Driven::Ended(_) | Driven::Waits(_)) => {}
                     Err(error) => {
-                        tracing::warn!(
-                            transfer = id,
-                            cause = error_chain(&error),
-                            "a transfer was not driven on"
-                        );
+                        let cause = error_chain(&error);
+                        tracing::warn!(kind, id, cause, "a saga was not driven on");
                     }
                 }
             })
             .await;
         Ok(())
     }
+
+    /// Tells how many sagas there are to look at, as figures.
+    async fn count(&self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            match self.under_way.counts().await {
+                Ok(counts) => {
+                    metrics::gauge!("folio_sagas_open").set(figure(counts.open));
+                    metrics::gauge!("folio_sagas_stuck").set(figure(counts.stuck));
+                }
+                Err(error) => {
+                    tracing::warn!(cause = error_chain(&error), "sagas were not counted");
+                }
+            }
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                () = tokio::time::sleep(COUNTED_EVERY) => {}
+            }
+        }
+    }
+}
+
+fn figure(count: i64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Why the service could not start.

@@ -49,14 +49,14 @@ struct Bank {
 }
 
 impl Bank {
-    async fn answers(&self, heard: Heard<String>) -> Heard<String> {
+    async fn answers(&self, heard: Heard<String>) -> Said<String> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.dies_at == Some(call) {
             self.dies.notify_one();
             std::future::pending::<()>().await;
         }
         tokio::task::yield_now().await;
-        heard
+        heard.into()
     }
 
     fn once(&self, call: &StepCall<'_, Transfer>) -> Heard<String> {
@@ -91,12 +91,12 @@ impl Bank {
 }
 
 impl Participants<Transfer> for Arc<Bank> {
-    async fn ask(&self, call: StepCall<'_, Transfer>) -> Heard<String> {
+    async fn ask(&self, call: StepCall<'_, Transfer>) -> Said<String> {
         let heard = self.once(&call);
         self.answers(heard).await
     }
 
-    async fn undo(&self, call: StepCall<'_, Transfer>) -> Heard<String> {
+    async fn undo(&self, call: StepCall<'_, Transfer>) -> Said<String> {
         {
             let mut known = self.known.lock().unwrap();
             let undone = known.insert(call.id.to_string(), Heard::Undone).is_some();

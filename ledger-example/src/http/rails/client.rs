@@ -73,8 +73,8 @@ impl RailsClient {
             "amount": request.amount.amount_text(), "currency": request.amount.currency().code(),
         });
         let request = post("/v1/fraud/screenings", body, "decision", deadline);
-        let answer: DecisionAnswer = self.fraud.send(request).await?;
-        Ok(answer.decision)
+        let answer = self.fraud.send::<DecisionAnswer>(request).await?;
+        Ok(answer.body.decision)
     }
 
     /// Asks what `sold` is in another currency.
@@ -94,7 +94,7 @@ impl RailsClient {
             "bought_currency": bought.code(),
         });
         let request = post("/v1/fx/quotes", body, "bought_amount", deadline);
-        let answer: QuoteAnswer = self.fx.send(request).await?;
+        let answer = self.fx.send::<QuoteAnswer>(request).await?.body;
         let amount = Amount::parse(&answer.bought_amount, bought);
         Ok(Quoted {
             sold,
@@ -117,12 +117,12 @@ impl RailsClient {
         deadline: Deadline,
     ) -> Result<PaymentState, OutsideError> {
         let body = json!({
-            "reference": reference, "payee": order.payee,
+            "reference": reference, "direction": order.direction, "payee": order.payee,
             "amount": order.amount.amount_text(), "currency": order.amount.currency().code(),
         });
         let request = post("/v1/payments", body, "state", deadline);
-        let answer: PaymentAnswer = self.payments.send(request).await?;
-        Ok(answer.state)
+        let answer = self.payments.send::<PaymentAnswer>(request).await?;
+        Ok(answer.body.state)
     }
 
     /// What became of a payment; none where it was never ordered.
@@ -142,8 +142,8 @@ impl RailsClient {
             answered_by: "state",
             deadline,
         };
-        match self.payments.send(request).await {
-            Ok(PaymentAnswer { state }) => Ok(Some(state)),
+        match self.payments.send::<PaymentAnswer>(request).await {
+            Ok(answer) => Ok(Some(answer.body.state)),
             Err(OutsideError::Refused { code, .. }) if code == "payment_not_found" => Ok(None),
             Err(error) => Err(error),
         }

@@ -23,8 +23,8 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::rails::faulty::ThenDeny;
 use crate::http::times::time_text;
 use crate::rails::{
-    Decision, Fault, Outsider, Payment, PaymentCommand, PaymentOrder, PaymentState, Quote,
-    QuoteCommand, QuoteRefusal, Quoted, Rails, RequestId, Screening, ScreeningCommand,
+    Decision, Direction, Fault, Outsider, Payment, PaymentCommand, PaymentOrder, PaymentState,
+    Quote, QuoteCommand, QuoteRefusal, Quoted, Rails, RequestId, Screening, ScreeningCommand,
     ScreeningRequest, UsedOtherwise,
 };
 
@@ -103,7 +103,10 @@ pub struct OrderBody {
     /// Names the payment: the same one is paid once.
     #[schema(example = "payment-1")]
     reference: String,
-    /// Who is paid, 1 to 64 characters; declined where it begins with `closed`.
+    /// Which way the money goes: `out`, when left out, to `payee`; `in` from there.
+    #[schema(value_type = Option<String>, example = "out")]
+    direction: Option<String>,
+    /// Who is on the other side, 1 to 64 characters; declined where it begins with `closed`.
     payee: String,
     /// How much: a decimal string.
     #[schema(value_type = String, example = "12.50")]
@@ -198,7 +201,19 @@ pub(crate) async fn submit(
     Body(body): Body<OrderBody>,
 ) -> Result<Json<PaymentBody>, Problem> {
     let id = RequestId::parse_text(&body.reference)?;
+    let direction = match body.direction.as_deref() {
+        None | Some("out") => Direction::Out,
+        Some("in") => Direction::In,
+        Some(_) => {
+            return Err(Problem::unprocessable(
+                "invalid_direction",
+                "Not a direction",
+                "money goes out or in",
+            ));
+        }
+    };
     let order = PaymentOrder {
+        direction,
         payee: required_text(body.payee, "payee")?,
         amount: body.amount.amount(currency(&body.currency)?)?,
     };

@@ -1,8 +1,15 @@
--- The transfers that have not ended, with the moment from which each is to be looked at. One that is being
--- driven has its moment put off by each event.
-CREATE TABLE open_transfers (
-    transfer_id text   COLLATE "C" PRIMARY KEY,
-    due_at      bigint NOT NULL
+-- How far each saga is. One that has not ended has a moment from which it is to be looked at; while it is driven,
+-- each event puts that moment off.
+CREATE TABLE sagas (
+    kind        text   COLLATE "C" NOT NULL,
+    saga_id     text   COLLATE "C" NOT NULL,
+    state       text   NOT NULL,
+    due_at      bigint,
+    stuck_since bigint,
+    progress    text   NOT NULL,
+    PRIMARY KEY (kind, saga_id)
 );
 
-CREATE INDEX open_transfers_by_due ON open_transfers (due_at);
+CREATE INDEX sagas_by_due ON sagas (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX sagas_open ON sagas (kind, saga_id) WHERE due_at IS NOT NULL;
+CREATE INDEX sagas_stuck ON sagas (kind, saga_id) WHERE stuck_since IS NOT NULL;
