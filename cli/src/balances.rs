@@ -2,7 +2,7 @@
 
 use clap::Args;
 use ledger_example::balances::{
-    BalancesConnections, BookFeed, StartBalancesError, prepare_balances,
+    BalancesConnections, BookFeed, Feeds, StartBalancesError, prepare_balances,
 };
 use ledger_example::service::PrepareError;
 use ledger_example::{BalancesService, http};
@@ -26,6 +26,9 @@ pub struct BalancesArgs {
     /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`. Once for each book.
     #[arg(long = "feed", required = true, value_name = "BOOK=URL")]
     feeds: Vec<BookFeed>,
+    /// Where the transfers service is: with it, all books are reconciled with what moves money between them.
+    #[arg(long, value_name = "URL")]
+    transfers: Option<String>,
     /// The database of the read models.
     #[arg(long, default_value = DATABASE, value_name = "NAME")]
     database: String,
@@ -49,8 +52,11 @@ async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<()
         let database = prepare_balances(&server.config, &arguments.database).await?;
         let connections = BalancesConnections::default();
         let figures = figures::recorded();
-        let feeds = &arguments.feeds;
-        let service = BalancesService::start(&database, feeds, connections, figures).await?;
+        let feeds = Feeds {
+            books: arguments.feeds.clone(),
+            transfers: arguments.transfers.clone(),
+        };
+        let service = BalancesService::start(&database, &feeds, connections, figures).await?;
         Ok::<_, BalancesError>(service)
     };
     // As in the accounts service: from when it serves on, only that listens for being told to stop.

@@ -28,6 +28,7 @@ pub mod export;
 pub mod figures;
 pub mod import;
 pub mod import_journal;
+pub mod in_transit;
 pub mod journal_file;
 pub mod listen;
 pub mod progress;
@@ -77,6 +78,8 @@ enum Command {
     ImportJournal(import_journal::ImportJournalArgs),
     /// Check what must be so of a book after every command, and name the first event after which it is not.
     Check(check::CheckArgs),
+    /// Reconcile all books with the transfers and payments between them, at a cut that has every event's cause.
+    InTransit(in_transit::InTransitArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
@@ -140,6 +143,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
             println!("{summary}");
         }
         Command::Check(arguments) => return Ok(check::run(arguments).await?),
+        Command::InTransit(arguments) => return Ok(in_transit::run(arguments).await?),
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }

@@ -118,6 +118,19 @@ fn bound(address: &str) -> Result<StdListener, ListenError> {
     })
 }
 
+/// Where a listener is found.
+///
+/// # Errors
+///
+/// [`ListenError`] when it has no address.
+pub fn url(listener: &StdListener) -> Result<String, ListenError> {
+    let address = listener.local_addr().map_err(|source| ListenError {
+        address: "a socket".to_owned(),
+        source,
+    })?;
+    Ok(format!("http://{address}"))
+}
+
 /// The socket that standard input is.
 fn handed_down() -> Result<StdListener, ListenError> {
     let stdin = io::stdin().as_fd().try_clone_to_owned();

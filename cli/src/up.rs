@@ -149,7 +149,11 @@ async fn start_services(
         accounts.push((book, start(name, words.into(), &login, listener)?));
     }
     let login = provision_balances(server, balances::DATABASE).await?;
-    let mut words = vec!["balances".to_owned()];
+    let transfers_socket = listener(arguments, PORTS.transfers)?;
+    let transfers_url = listen::url(&transfers_socket)?;
+    let mut words = ["balances", "--transfers", &transfers_url]
+        .map(str::to_owned)
+        .to_vec();
     for (book, service) in &accounts {
         words.extend(["--feed".to_owned(), format!("{book}={}", service.url())]);
     }
@@ -163,8 +167,7 @@ async fn start_services(
     for (book, service) in &accounts {
         words.extend(["--book".to_owned(), format!("{book}={}", service.url())]);
     }
-    let socket = listener(arguments, PORTS.transfers)?;
-    let transfers = start("transfers".to_owned(), words, &login, socket)?;
+    let transfers = start("transfers".to_owned(), words, &login, transfers_socket)?;
     Ok(Services {
         accounts,
         balances,

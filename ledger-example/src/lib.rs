@@ -10,6 +10,7 @@
 //! * [`rails`]: stand-ins for the world outside, with switches by which they fail.
 //! * [`transfer`]: a transfer between two books, as a saga, and the service that carries it out.
 //! * [`payment`]: payments to and from the outside, as sagas.
+//! * [`transit`]: reconciles all books with what moves money between them.
 //! * [`http`]: the API; the only place that knows status codes.
 //! * [`monitor`]: names the first event after which something is not as it must be.
 //! * [`audit`](mod@audit): replays everything and compares it with the read model.
@@ -36,6 +37,7 @@ pub mod service;
 #[cfg(test)]
 mod testing;
 pub mod transfer;
+pub mod transit;
 
 pub use audit::{AuditError, AuditReport, Difference, audit};
 pub use balances::{BalancesService, BookName};

@@ -18,8 +18,9 @@ use crate::balances::{
 };
 use crate::read_model::{BalancesProjector, BalancesQueries};
 use crate::service::PrepareError;
+use crate::transit::{Followed, InTransit, Owner};
 
-/// The route of the accounts service that its events are read from.
+/// The route of a service that its events are read from.
 const FEED: &str = "/v1/feed";
 
 /// A book, and where its accounts service is.
@@ -58,6 +59,15 @@ impl FromStr for BookFeed {
             accounts: accounts.trim_end_matches('/').to_owned(),
         })
     }
+}
+
+/// What the service reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Feeds {
+    /// The books.
+    pub books: Vec<BookFeed>,
+    /// Where the transfers service is. With it, all books are reconciled with what moves money between them.
+    pub transfers: Option<String>,
 }
 
 /// Sizes of the service's connection pools, for each book.
@@ -152,14 +162,14 @@ impl BalancesService {
     /// [`StartBalancesError`] when the database cannot be reached or was not prepared.
     pub async fn start(
         database: &Database,
-        feeds: &[BookFeed],
+        feeds: &Feeds,
         connections: BalancesConnections,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartBalancesError> {
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
         let mut books = Vec::new();
-        for BookFeed { book, accounts } in feeds {
+        for BookFeed { book, accounts } in &feeds.books {
             if books.iter().any(|other: &ShelvedBook| other.name == *book) {
                 return Err(StartBalancesError::Twice { book: book.clone() });
             }
@@ -179,8 +189,12 @@ impl BalancesService {
                 detector,
             });
         }
+        let in_transit = match &feeds.transfers {
+            Some(url) => Some(InTransit::follow(followed(&books, url)?)),
+            None => None,
+        };
         Ok(Self {
-            shelf: Arc::new(Shelf::new(books, metrics)),
+            shelf: Arc::new(Shelf::new(books, in_transit, metrics)),
             stop,
             running,
         })
@@ -201,6 +215,20 @@ impl BalancesService {
             }
         }
     }
+}
+
+/// The stores that are reconciled: of the books, and of what moves money between them.
+fn followed(books: &[ShelvedBook], transfers: &str) -> Result<Vec<Followed>, GuardedFeedError> {
+    let books = books.iter().map(|book| Followed {
+        owner: Owner::Book(book.name.clone()),
+        source: Arc::new(book.feed.clone()),
+    });
+    let url = format!("{}{FEED}", transfers.trim_end_matches('/'));
+    let sagas = Followed {
+        owner: Owner::Sagas,
+        source: Arc::new(GuardedFeed::new("feed-transfers", &url)?),
+    };
+    Ok(books.chain([sagas]).collect())
 }
 
 /// Why the service could not start.

@@ -9,11 +9,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::balances::{BookName, GuardedFeed};
 use crate::read_model::{Balances, BalancesQueries};
+use crate::transit::InTransit;
 
 /// The books whose models a service has, in the order of their names.
 #[derive(Debug)]
 pub struct Shelf {
     books: Vec<ShelvedBook>,
+    /// What is on its way between them, where that is followed.
+    pub(crate) in_transit: Option<InTransit>,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
@@ -28,9 +31,17 @@ pub struct ShelvedBook {
 }
 
 impl Shelf {
-    pub(super) fn new(mut books: Vec<ShelvedBook>, metrics: Option<PrometheusHandle>) -> Self {
+    pub(super) fn new(
+        mut books: Vec<ShelvedBook>,
+        in_transit: Option<InTransit>,
+        metrics: Option<PrometheusHandle>,
+    ) -> Self {
         books.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { books, metrics }
+        Self {
+            books,
+            in_transit,
+            metrics,
+        }
     }
 
     /// All of them.

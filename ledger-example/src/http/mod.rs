@@ -8,7 +8,7 @@
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
 //! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
 //! [`transfers`] and [`payments`], by way of [`sagas`], and whom it asks in [`participants`].
-//! [`health`], [`projections`] and [`invariants`] tell how a service is.
+//! [`health`], [`projections`] and [`invariants`] tell how a service is, and [`in_transit`] how all of them are together.
 
 pub mod account_body;
 pub mod account_changes;
@@ -26,6 +26,7 @@ pub mod feed;
 pub mod health;
 pub mod holds;
 pub mod idempotency;
+pub mod in_transit;
 pub mod input;
 pub mod invariants;
 pub mod layer;

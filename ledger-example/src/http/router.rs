@@ -27,7 +27,7 @@ use crate::http::projections::Detectors;
 use crate::http::rails::faulty::faulty;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, invariants, outcomes, payments, periods, postings, projections, rails,
+    holds, in_transit, invariants, outcomes, payments, periods, postings, projections, rails,
     reads, replays, statement, transfers, trial_balance,
 };
 use crate::rails::Rails;
@@ -217,6 +217,7 @@ fn balances_routes() -> OpenApiRouter<Arc<Shelf>> {
         .routes(routes!(entries::one))
         .routes(routes!(trial_balance::totals))
         .routes(routes!(trial_balance::accounts))
+        .routes(routes!(in_transit::in_transit))
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::balances_readyz))
