@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use folio_postgres::Database;
-use ledger_example::balances::{BalancesConnections, BookFeed, prepare_balances};
+use ledger_example::balances::{BalancesConnections, BookFeed, Feeds, prepare_balances};
 use ledger_example::{AccountsService, BalancesService, Connections, http};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -76,7 +76,11 @@ impl Api {
             accounts: listening.url.clone(),
         };
         let connections = BalancesConnections::default();
-        let balances = BalancesService::start(&databases.balances, &[feed], connections, None)
+        let feeds = Feeds {
+            books: vec![feed],
+            transfers: None,
+        };
+        let balances = BalancesService::start(&databases.balances, &feeds, connections, None)
             .await
             .expect("the balances service starts");
         let router = http::balances_router(balances.shelf());
@@ -190,6 +194,11 @@ pub struct Reads {
 impl Reads {
     /// A service with a database of its own that reads the books of these.
     pub async fn over(books: &[&Api]) -> Self {
+        Self::reconciling(books, None).await
+    }
+
+    /// As [`over`](Self::over), and reconciles them with the transfers service at this address.
+    pub async fn reconciling(books: &[&Api], transfers: Option<String>) -> Self {
         let name = postgres::unique("balances");
         let database = prepare_balances(&postgres::server().await, &name).await;
         let database = database.expect("a database for balances");
@@ -197,7 +206,10 @@ impl Reads {
             book: api.databases.book.clone(),
             accounts: api.url.clone(),
         });
-        let feeds: Vec<BookFeed> = feeds.collect();
+        let feeds = Feeds {
+            books: feeds.collect(),
+            transfers,
+        };
         let connections = BalancesConnections::default();
         let service = BalancesService::start(&database, &feeds, connections, None)
             .await

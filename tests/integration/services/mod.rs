@@ -1,9 +1,13 @@
 //! Services that each own a database and meet over HTTP alone.
 
 mod books;
+mod crossing;
 mod isolation;
+mod orders;
 mod outages;
+mod payments;
 mod processes;
 mod rails;
 mod sqlite;
+mod system;
 mod transfers;

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use folio_core::breaker::{BreakerSettings, Phase};
-use folio_core::{Amount, Currency};
+use folio_core::{Aggregate, Amount, BatchSize, Currency, EventStore, Filter, Position};
 use folio_mesh::Deadline;
-use folio_postgres::Database;
+use folio_postgres::{Database, PostgresStore};
 use folio_tests::postgres;
 use ledger_example::account::BoundedText;
 use ledger_example::http;
 use ledger_example::http::outside::{OutsideError, OutsideSettings};
 use ledger_example::http::rails::client::RailsClient;
 use ledger_example::rails::{
-    Decision, PaymentOrder, PaymentState, RailsService, RequestId, ScreeningRequest, prepare_rails,
+    Decision, Direction, Payment, PaymentOrder, PaymentState, RailsService, RequestId,
+    ScreeningRequest, prepare_rails,
 };
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -68,6 +69,25 @@ impl Outside {
         self.http.delete(url).send().await.unwrap();
     }
 
+    /// How many payments the network has accepted.
+    pub(super) async fn payments(&self) -> u64 {
+        let store = PostgresStore::open(&self.database, 2).await.unwrap();
+        let filter = Filter::category(Payment::CATEGORY);
+        let (mut after, mut accepted) = (Position::START, 0);
+        loop {
+            let page = store.read_filtered(&filter, after, BatchSize::default());
+            let page = page.await.unwrap();
+            let events = page.events.iter();
+            accepted += events
+                .filter(|event| &*event.event_type == "PaymentAccepted")
+                .count() as u64;
+            if page.through <= after {
+                return accepted;
+            }
+            after = page.through;
+        }
+    }
+
     async fn faults(&self) -> Value {
         let answer = self.http.get(format!("{}/v1/faults", self.url)).send();
         answer.await.unwrap().json().await.unwrap()
@@ -95,6 +115,7 @@ fn eur(amount: &str) -> Amount {
 
 fn order(payee: &str, amount: &str) -> PaymentOrder {
     PaymentOrder {
+        direction: Direction::Out,
         payee: text(payee),
         amount: eur(amount),
     }

@@ -1,24 +1,26 @@
 //! Transfers between two books: all of it or none, whatever fails.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use folio_core::saga::{SagaEnd, SagaEvent, SagaLog, Turned};
+use folio_core::saga::{Heard, SagaEnd, SagaEvent, SagaLog, Turned};
 use folio_core::{
     Actor, Amount, BatchSize, Currency, EventStore, ReadError, StreamId, Timestamp, Version,
 };
 use folio_postgres::PostgresStore;
-use folio_runtime::{Driven, Executor, SagaClock, SagaDriver};
+use folio_projections::StoreSource;
+use folio_runtime::{Driven, Executor, Participants, SagaClock, SagaDriver, Said, StepCall};
 use folio_tests::api::{Api, Reads, answer};
 use folio_tests::postgres;
-use ledger_example::http;
+use ledger_example::http::PositionToken;
 use ledger_example::http::outside::OutsideSettings;
-use ledger_example::http::transfer_participants::TransferParticipants;
-use ledger_example::transfer::service::{Asked, TransfersDatabases, TransfersService};
+use ledger_example::http::participants::{Books, TransferParticipants};
 use ledger_example::transfer::{Place, Transfer, TransferAnswer, TransferOrder};
+use ledger_example::transit::{Followed, Owner, reconcile};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::rails::Outside;
 use crate::kill::free_address;
@@ -61,7 +63,7 @@ impl System {
         };
         let rails = outside.client(|_| {});
         let books = [&a, &b].map(|api| (api.databases.book.clone(), api.url.clone()));
-        let participants = TransferParticipants::new(&books, rails, settings).unwrap();
+        let participants = TransferParticipants::new(Books::new(&books, settings).unwrap(), rails);
         let executor = Executor::new(Arc::clone(&store));
         let clock = StoreTime(Arc::clone(&store));
         let driver = SagaDriver::new(executor, participants, clock, Actor::anonymous());
@@ -87,6 +89,8 @@ impl System {
             from: place(&self.a, "alice"),
             to: place(&self.b, to),
             amount: Amount::parse(amount, Currency::from_code("EUR").unwrap()).unwrap(),
+            into: None,
+            reverses: None,
         }
     }
 
@@ -328,105 +332,125 @@ async fn transfers_in_any_turmoil_create_and_lose_nothing() {
     system.stop().await;
 }
 
-/// The service over HTTP: ordered, waited for, looked at, cancelled; and driven on by its timers alone.
-#[tokio::test]
-async fn transfers_are_ordered_looked_at_and_cancelled_over_http() {
-    let system = System::start().await;
-    let name = postgres::unique("transfers");
-    let databases = TransfersDatabases::prepare(&postgres::server().await, &name).await;
-    let books = [&system.a, &system.b];
-    let asked = Asked {
-        books: books
-            .map(|api| (api.databases.book.clone(), api.url.clone()))
-            .into(),
-        rails: system.outside.url.clone(),
-    };
-    let settings = OutsideSettings {
-        each: Duration::from_millis(500),
-        tries: 0,
-        ..OutsideSettings::default()
-    };
-    let service = TransfersService::start(&databases.unwrap(), &asked, settings, None).await;
-    let service = service.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = http::transfers_router(service.transfers());
-    tokio::spawn(http::serve(listener, router, std::future::pending()));
-    let client = reqwest::Client::new();
-    let [a, b] = books.map(|api| api.databases.book.as_str());
-    let body = |id: &str, to: (&str, &str), amount: &str| {
-        json!({"id": id, "from": {"book": a, "account_id": "alice"},
-            "to": {"book": to.0, "account_id": to.1}, "amount": amount, "currency": "EUR"})
-    };
-    let order = async |body: &Value, wait: &str| {
-        let request = client.post(format!("{url}/v1/transfers"));
-        answer(request.header("Prefer", wait).json(body)).await
-    };
-    let look = async |id: &str| answer(client.get(format!("{url}/v1/transfers/{id}"))).await;
-    let cancel = async |id: &str| {
-        let request = client.post(format!("{url}/v1/transfers/{id}/cancel"));
-        answer(request.json(&json!({"reason": "a mistake"}))).await
-    };
+/// By what a book is asked to post the entry of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ids {
+    /// The step's own, however often it is asked.
+    OfTheStep,
+    /// Another one each time.
+    NewEachTime,
+}
 
-    let bob = (b, "bob");
-    let done = order(&body("t1", bob, "100.00"), "wait=20").await;
-    assert_eq!(
-        (done.status, &done.body["state"], &done.body["money_is"]),
-        (200, &json!("completed"), &json!("destination")),
-        "{done:?}"
-    );
-    let again = order(&body("t1", bob, "100.00"), "wait=20").await;
-    assert_eq!((again.status, &again.body), (200, &done.body));
-    for (body, status, code) in [
-        (body("t1", bob, "100.01"), 409, "transfer_exists"),
-        (body("t2", (a, "bob"), "1.00"), 422, "same_book"),
-        (body("t2", ("Z", "bob"), "1.00"), 422, "invalid_book"),
-        (body("t2", bob, "0.00"), 422, "zero_amount"),
-        (
-            body(&"x".repeat(60), bob, "1.00"),
-            422,
-            "invalid_transfer_id",
-        ),
-    ] {
-        let refused = order(&body, "").await;
-        assert_eq!(
-            (refused.status, &*refused.code()),
-            (status, code),
-            "{refused:?}"
-        );
-    }
-    assert_eq!(look("t2").await.code(), "transfer_not_found");
-    assert_eq!(cancel("t2").await.code(), "transfer_not_found");
-    assert_eq!(cancel("t1").await.code(), "transfer_ended");
+/// Both books, which post what they are asked for; the first answer to each step is lost.
+struct Forgetful {
+    ids: Ids,
+    a: Client,
+    b: Client,
+    lost: Mutex<BTreeSet<String>>,
+}
 
-    // One that waits for the screen is cancelled, and gives the money back; another is driven on when that is back.
-    system
-        .outside
-        .fails("fraud", json!({"kind": "error"}), 1_000)
-        .await;
-    for id in ["t3", "t4"] {
-        let under_way = order(&body(id, bob, "50.00"), "").await;
-        assert_eq!(under_way.status, 202, "{under_way:?}");
-    }
-    let deadline = Instant::now() + PATIENCE;
-    while look("t3").await.body["money_is"] != "held" {
-        assert!(Instant::now() < deadline);
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(cancel("t3").await.status, 200);
-    system.outside.works("fraud").await;
-    for (id, state) in [("t3", "undone"), ("t4", "completed")] {
-        let mut transfer = look(id).await;
-        while transfer.body["state"] != state {
-            assert!(Instant::now() < deadline, "{transfer:?}");
-            sleep(Duration::from_millis(50)).await;
-            transfer = look(id).await;
+/// A book's own client.
+struct Client {
+    http: reqwest::Client,
+    url: String,
+    peer: String,
+}
+
+impl Client {
+    fn of(api: &Api, peer: &Api) -> Self {
+        Self {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            url: api.url.clone(),
+            peer: format!("contra.clearing-{}.EUR", peer.databases.book),
         }
     }
-    let turned = look("t3").await.body["turned"].clone();
-    let expected = json!({"because": "cancelled", "actor": "anonymous", "reason": "a mistake"});
-    assert_eq!(turned, expected);
-    assert_eq!(system.money().await, ["850.00", "850.00", "150.00", "0.00"]);
-    service.stop().await;
-    system.stop().await;
+}
+
+impl Participants<Transfer> for Forgetful {
+    async fn ask(&self, call: StepCall<'_, Transfer>) -> Said<TransferAnswer> {
+        let (book, debited, credited, name) = match call.step {
+            "capture" => (&self.a, "alice", self.a.peer.as_str(), "captured"),
+            "credit" => (&self.b, self.b.peer.as_str(), "bob", "credited"),
+            _ => return Heard::Done(TransferAnswer::SameCurrency).into(),
+        };
+        let (id, key) = match self.ids {
+            Ids::OfTheStep => (
+                format!("{}.{name}", call.id.saga),
+                call.id.command().to_string(),
+            ),
+            Ids::NewEachTime => (Uuid::now_v7().to_string(), Uuid::now_v7().to_string()),
+        };
+        let leg = |account: &str, side: &str| json!({"account_id": account, "side": side, "amount": "10.00", "currency": "EUR"});
+        let body = json!({"id": id, "legs": [leg(debited, "debit"), leg(credited, "credit")]});
+        let cause = PositionToken::of(call.cause.store_id, call.cause.position);
+        let request = book.http.post(format!("{}/v1/journal-entries", book.url));
+        let request = request
+            .header("Idempotency-Key", key)
+            .header("Folio-Cause", cause.encode());
+        let posted = answer(request.json(&body)).await;
+        assert_eq!(posted.status, 201, "{posted:?}");
+        if self.lost.lock().unwrap().insert(call.id.to_string()) {
+            let failure = "the answer is lost".to_owned();
+            return Heard::Unknown { failure }.into();
+        }
+        Said {
+            heard: Heard::Done(TransferAnswer::Captured(id.parse().unwrap())),
+            by: PositionToken::decode(posted.token()).unwrap().cause(),
+        }
+    }
+
+    async fn undo(&self, _: StepCall<'_, Transfer>) -> Said<TransferAnswer> {
+        Heard::Undone.into()
+    }
+}
+
+/// With the steps' own ids a lost answer does nothing; without them money is made, and whoever reconciles the books finds it.
+#[tokio::test]
+async fn without_ids_of_steps_money_is_made_and_found() {
+    for ids in [Ids::OfTheStep, Ids::NewEachTime] {
+        let system = System::start().await;
+        let forgetful = Forgetful {
+            ids,
+            a: Client::of(&system.a, &system.b),
+            b: Client::of(&system.b, &system.a),
+            lost: Mutex::default(),
+        };
+        let executor = Executor::new(Arc::clone(&system.store));
+        let clock = StoreTime(Arc::clone(&system.store));
+        let driver = SagaDriver::new(executor, forgetful, clock, Actor::anonymous());
+        driver
+            .begin("t1", system.order("bob", "10.00"))
+            .await
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while driver.drive("t1").await.unwrap() != Driven::Ended(SagaEnd::Completed) {
+            assert!(Instant::now() < deadline);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let mut followed = Vec::new();
+        for api in [&system.a, &system.b] {
+            let store = PostgresStore::open(&api.databases.accounts.events, 2).await;
+            let owner = Owner::Book(api.databases.book.clone());
+            let source = StoreSource::new(Arc::new(store.unwrap()));
+            followed.push(Followed { owner, source });
+        }
+        let (owner, source) = (Owner::Sagas, StoreSource::new(Arc::clone(&system.store)));
+        followed.push(Followed { owner, source });
+        let report = reconcile(followed, |_, _| {}).await.unwrap();
+        match ids {
+            Ids::OfTheStep => assert!(report.holds(), "{report:#?}"),
+            Ids::NewEachTime => {
+                assert!(!report.holds() && report.found > 0, "{report:#?}");
+                // Once too often out of the one, and into the other.
+                let reads = Reads::over(&[&system.a, &system.b]).await;
+                assert!(reads.caught_up(PATIENCE).await);
+                for (account, balance) in [("alice", "980.00"), ("bob", "20.00")] {
+                    let found = reads.get(&format!("/v1/accounts/{account}/balance")).await;
+                    assert_eq!(found.text("balance"), balance);
+                }
+                reads.stop().await;
+            }
+        }
+        system.stop().await;
+    }
 }

@@ -1,0 +1,138 @@
+//! Everything, as the program starts it: a process for each service, one of which can be killed at any time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use folio_tests::process::{Program, command};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::up::{data_folder, program, text};
+
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Everything, started by one command.
+pub(super) struct System {
+    program: Program,
+    pub(super) client: Client,
+    urls: BTreeMap<String, String>,
+    /// The folder of the server's socket.
+    socket: PathBuf,
+    _folder: TempDir,
+}
+
+impl System {
+    pub(super) async fn start() -> Self {
+        let folder = data_folder();
+        let arguments = [
+            "up",
+            "--data-dir",
+            text(folder.path()),
+            "--free-ports",
+            "--empty",
+        ];
+        let mut started = Program::start(command(program(), &arguments));
+        started.line_with("Ctrl-C stops").await;
+        let urls = started.output().iter().filter_map(|line| {
+            let (name, url) = line.trim().split_once(' ')?;
+            let url = url.trim();
+            url.starts_with("http://")
+                .then(|| (name.to_owned(), url.to_owned()))
+        });
+        let server = started.output().iter().find_map(|line| {
+            let (_, socket) = line.split_once(", socket ")?;
+            line.starts_with("PostgreSQL")
+                .then(|| PathBuf::from(socket.trim()))
+        });
+        Self {
+            socket: server.unwrap(),
+            urls: urls.collect(),
+            client: Client::builder().no_proxy().build().unwrap(),
+            program: started,
+            _folder: folder,
+        }
+    }
+
+    pub(super) fn url(&self, service: &str) -> &str {
+        &self.urls[service]
+    }
+
+    /// A connection to the server, as its superuser.
+    pub(super) async fn server(&self) -> tokio_postgres::Client {
+        let names = fs::read_dir(&self.socket).unwrap();
+        let mut names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let port = names.find_map(|name| name.strip_prefix(".s.PGSQL.")?.parse().ok());
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host_path(&self.socket)
+            .port(port.unwrap())
+            .user("folio")
+            .dbname("postgres");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Kills a service, as it is running now.
+    pub(super) async fn kill(&self, service: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(id) = process_of(self.program.id(), service) {
+                kill(id, Signal::SIGKILL).unwrap();
+                return;
+            }
+            assert!(Instant::now() < deadline, "there is no {service}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a service is there.
+    pub(super) async fn answers(&self, service: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.get(service, "/readyz").await.is_none() {
+            assert!(Instant::now() < deadline, "{service} does not come back");
+        }
+    }
+
+    pub(super) async fn get(&self, service: &str, path: &str) -> Option<Value> {
+        let url = format!("{}{path}", self.url(service));
+        let sent = self.client.get(url).timeout(Duration::from_secs(10)).send();
+        let answer = sent.await.ok()?.error_for_status().ok()?;
+        answer.json().await.ok()
+    }
+
+    pub(super) async fn stop(self) {
+        self.program.signal(Signal::SIGINT);
+        let (status, output) = self.program.end().await;
+        assert!(status.success(), "{output:?}");
+    }
+}
+
+/// The child of `parent` that is this service.
+fn process_of(parent: u32, service: &str) -> Option<Pid> {
+    let (command, book) = service.split_once('-').unwrap_or((service, ""));
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_name().to_str()?.parse::<i32>().ok()
+    });
+    processes
+        .filter(|id| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // After the name, which may hold anything: the state, then the parent.
+            let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+            after.split(' ').nth(1) == Some(&parent.to_string())
+        })
+        .find(|id| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            words.get(1) == Some(&command.as_bytes())
+                && (book.is_empty() || words.contains(&book.as_bytes()))
+        })
+        .map(Pid::from_raw)
+}
