@@ -128,6 +128,7 @@ async fn every_route_is_in_the_document_of_its_service() {
         "get /v1/accounts/{id}/metadata",
         "get /v1/accounts/{id}/statement",
         "get /v1/holds/{id}",
+        "get /v1/in-transit",
         "get /v1/journal-entries",
         "get /v1/journal-entries/{id}",
         "get /v1/projections",
