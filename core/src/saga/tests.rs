@@ -44,10 +44,10 @@ impl Saga for Transfer {
         (version == 1).then_some(&*FIRST)
     }
 
-    /// The quote is good for 30 seconds, and `credit` is past all objections.
+    /// The quote is good for 40 seconds, and `credit` is past all objections.
     fn objection(saga: &SagaLog<Self>, step: &str, now: Timestamp) -> Option<String> {
         let begun = saga.deadline.micros() - 60_000_000;
-        let is_old = saga.answer("quote").is_some() && now.micros() > begun + 30_000_000;
+        let is_old = saga.answer("quote").is_some() && now.micros() > begun + 40_000_000;
         (is_old && ["capture", "credit"].contains(&step)).then(|| "quote_expired".to_owned())
     }
 }
@@ -164,14 +164,14 @@ fn what_does_not_hold_any_more_is_not_asked() {
     };
     let to_pivot = || through(&["quote", "hold", "screen", "expect"]);
     given::<SagaLog<Transfer>>(to_pivot())
-        .when(at(31))
+        .when(at(41))
         .then([asked("capture")]);
     let turned = Turned::Refused {
         step: "capture".to_owned(),
         code: "quote_expired".to_owned(),
     };
     given::<SagaLog<Transfer>>(to_pivot())
-        .when(at(32))
+        .when(at(42))
         .then([SagaEvent::UndoingBegun { turned }]);
     // Asked in time, it goes on, however late the answer comes.
     let mut log = to_pivot();
