@@ -21,6 +21,8 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 async fn a_trace_leads_from_the_command_to_the_statement_that_recorded_it() {
     let spans = Spans::default();
     let _guard = subscriber::set_default(Registry::default().with(spans.clone()));
+    // Other tests may have met these spans at the same moment, and found nobody who wants them.
+    tracing::callsite::rebuild_interest_cache();
     let store = Arc::new(
         PostgresStore::open(&postgres::store_database().await, 2)
             .await
