@@ -8,6 +8,7 @@
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`check`]: whether what must be so of a book is so after every command.
+//! * [`in_transit`]: reconciles all books with what moves money between them.
 //! * [`audit`]: replays everything and compares it with the read model.
 //! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`server`]: where PostgreSQL is.
