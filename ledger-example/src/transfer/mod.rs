@@ -25,8 +25,10 @@
 //! * `ids.rs`: what is made of a saga's id.
 //! * `money_saga.rs`: what all sagas that move money have in common; [payments](crate::payment) are some too.
 //! * `under_way.rs`: how far each is, and when it is to be looked at: their durable timers.
+//! * `claims.rs`: which of several instances looks.
 //! * `service.rs`: the service that carries them out.
 
+mod claims;
 mod ids;
 mod money_saga;
 mod order;

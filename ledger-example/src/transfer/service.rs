@@ -30,6 +30,7 @@ use crate::http::rails::client::RailsClient;
 use crate::payment::{PaymentIn, PaymentOut};
 use crate::service::PrepareError;
 use crate::transfer::Transfer;
+use crate::transfer::claims::{self, Claims};
 use crate::transfer::under_way::{SagasProjector, SagasUnderWay};
 
 /// As whom the service writes its logs.
@@ -45,7 +46,8 @@ const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 const STORE_CONNECTIONS: usize = 8;
 const TIMER_CONNECTIONS: usize = 2;
-const READER_CONNECTIONS: usize = 1;
+/// One for looks, and one for who asks for lists.
+const READER_CONNECTIONS: usize = 2;
 const DETECTOR_CONNECTIONS: usize = 1;
 
 const STORE_ROLES: &[Role] = &[Role::Appender, Role::Reader];
@@ -121,6 +123,7 @@ impl TransfersDatabases {
         let timers = provision(server, &timers_name(name), TIMER_ROLES).await?;
         migrate(&logs, folio_postgres::migrate::store_migrations()).await?;
         migrate(&timers, folio_projections::migrations()).await?;
+        migrate(&timers, claims::migrations()).await?;
         Ok(Self { logs, timers })
     }
 
@@ -147,8 +150,11 @@ fn timers_name(name: &str) -> String {
 
 impl TransfersService {
     /// Connections that it opens at most.
-    pub const CONNECTIONS: usize =
-        STORE_CONNECTIONS * 2 + TIMER_CONNECTIONS + READER_CONNECTIONS + DETECTOR_CONNECTIONS;
+    pub const CONNECTIONS: usize = STORE_CONNECTIONS * 2
+        + TIMER_CONNECTIONS
+        + READER_CONNECTIONS
+        + DETECTOR_CONNECTIONS
+        + Claims::CONNECTIONS;
 
     /// Opens the store and drives on what is open. Whom it asks need not be there yet.
     ///
@@ -184,6 +190,7 @@ impl TransfersService {
         let looks = Looks {
             drivers: drivers.clone(),
             under_way: under_way.clone(),
+            claims: Claims::new(timers)?,
             time,
         };
         let feed = ServedFeed::new(Arc::clone(projection.source()));
@@ -268,6 +275,7 @@ fn driver<S: Saga, P: Participants<S>>(
 struct Looks {
     drivers: Drivers,
     under_way: SagasUnderWay,
+    claims: Claims,
     time: StoreTime,
 }
 
@@ -281,15 +289,19 @@ impl Looks {
                 tokio::time::sleep(EVERY).await;
             };
             tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
+                _ = stopped.wait_for(|stopped| *stopped) => break,
                 () = looking => {}
             }
+        }
+        if let Err(error) = self.claims.give_back().await {
+            tracing::warn!(cause = error_chain(&*error), "claims were not given back");
         }
     }
 
     async fn look(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let due = self.under_way.due(self.time.now().await?, AT_ONCE).await?;
-        stream::iter(due)
+        let claimed = self.claims.take(due).await?;
+        stream::iter(claimed)
             .for_each_concurrent(SIDE_BY_SIDE, |(kind, id)| async move {
                 match self.drivers.drive(&kind, &id).await {
                     Ok(Driven::Foreign) => {
@@ -317,6 +329,9 @@ impl Looks {
                 Err(error) => {
                     tracing::warn!(cause = error_chain(&error), "sagas were not counted");
                 }
+            }
+            if let Err(error) = self.claims.forget().await {
+                tracing::warn!(cause = error_chain(&*error), "old claims were not removed");
             }
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => return,

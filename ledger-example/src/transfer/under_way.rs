@@ -83,7 +83,7 @@ pub(crate) struct SagaCounts {
 }
 
 /// The kind of a saga and its id.
-type Key = (String, String);
+pub(super) type Key = (String, String);
 /// Whatever was ordered, and whatever steps came to: that is for those who know the kind.
 type Event = SagaEvent<Value, Value>;
 

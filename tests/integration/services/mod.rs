@@ -8,6 +8,7 @@ mod outages;
 mod payments;
 mod processes;
 mod rails;
+mod runners;
 mod sqlite;
 mod system;
 mod transfers;

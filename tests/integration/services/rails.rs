@@ -88,7 +88,7 @@ impl Outside {
         }
     }
 
-    async fn faults(&self) -> Value {
+    pub(super) async fn faults(&self) -> Value {
         let answer = self.http.get(format!("{}/v1/faults", self.url)).send();
         answer.await.unwrap().json().await.unwrap()
     }
