@@ -21,6 +21,7 @@ mod ours;
 mod projections;
 mod raw;
 mod report;
+mod transfers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,6 +88,9 @@ async fn main() {
     }
     if wanted("feed") {
         feed::feed(&server, &mut report).await;
+    }
+    if wanted("transfers") {
+        transfers::transfers(&server, &mut report).await;
     }
     if wanted("import") {
         long::import(&server, &mut report).await;
