@@ -51,20 +51,30 @@
 //!
 //! * `breaker/`: the breaker that callers share (`cell.rs` for its lock and the way past it, `shared.rs`), as a layer (`layer.rs`) and as a gate
 //!   (`gate.rs`). What it decides is decided in [`folio_core::breaker`].
+//! * `balance/`: which instance of a service is asked.
 //! * `deadline.rs`: how long a try may take, and by when an answer is wanted.
+//! * `discovery/`: which instances of a service there are.
 //! * `retry.rs`: trying again.
 //! * `fallback.rs`: what to answer instead.
 
+pub mod balance;
 pub mod breaker;
 pub mod deadline;
+pub mod discovery;
 pub mod fallback;
+#[cfg(feature = "identity")]
+pub mod identity;
 pub mod retry;
 #[cfg(test)]
 mod tests;
 
+pub use balance::{BalanceSettings, Balancer, NoInstance, Pick};
 pub use breaker::{
     BreakerError, BreakerLayer, CallPermit, CircuitBreaker, Classify, EveryError, GateLayer,
 };
 pub use deadline::{Deadline, TimeLimitError, TimeLimitLayer};
+pub use discovery::{Discovery, InstanceId, ServiceName, StaticList, Watch};
 pub use fallback::FallbackLayer;
+#[cfg(feature = "identity")]
+pub use identity::{Identity, IdentitySigner, IdentityVerifier};
 pub use retry::{Again, Retries, RetryBudget};

@@ -68,6 +68,21 @@ impl RetryBudget {
             refused: metrics::counter!("folio_retries_refused_total", "called" => name.to_owned()),
         }
     }
+
+    /// A request is made, which pays its share of a retry.
+    pub fn deposit(&self) {
+        self.budget.deposit();
+    }
+
+    /// Takes what a retry costs. False where there is not as much.
+    #[must_use]
+    pub fn withdraw(&self) -> bool {
+        let is_paid = self.budget.withdraw();
+        if !is_paid {
+            self.refused.increment(1);
+        }
+        is_paid
+    }
 }
 
 impl<J> Retries<J> {
@@ -108,7 +123,7 @@ where
         answer: &mut Result<Response, Error>,
     ) -> Option<Sleep> {
         if self.left == self.tries {
-            self.budget.budget.deposit();
+            self.budget.deposit();
         }
         let after = match (self.judge)(request, answer) {
             Again::No => return None,
@@ -116,8 +131,7 @@ where
             Again::After(time) => time,
         };
         let left = self.left.checked_sub(1)?;
-        if !self.budget.budget.withdraw() {
-            self.budget.refused.increment(1);
+        if !self.budget.withdraw() {
             return None;
         }
         self.left = left;

@@ -1,5 +1,6 @@
 //! One request to a feed, and what is remembered of the answers.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -93,7 +94,8 @@ impl FeedClient {
     /// there before this returns.
     pub(crate) async fn ask(&self, request: &FeedRequest) -> Result<FeedPage, FeedError> {
         let permit = self.admit(request)?;
-        let answered = self.answer(request).await;
+        let address = permit.as_ref().and_then(|permit| permit.address());
+        let answered = self.answer(request, address).await;
         if let Some(permit) = permit {
             permit.record(match &answered {
                 Ok(_) => FeedOutcome::Answered,
@@ -123,10 +125,20 @@ impl FeedClient {
         permit.transpose().map_err(FeedError::NotAsked)
     }
 
-    async fn answer(&self, request: &FeedRequest) -> Result<FeedPage, FeedError> {
+    async fn answer(
+        &self,
+        request: &FeedRequest,
+        address: Option<SocketAddr>,
+    ) -> Result<FeedPage, FeedError> {
+        let mut url = request.url(&self.url);
+        if let Some(address) = address {
+            // An http URL takes any of both.
+            let _ = url.set_ip_host(address.ip());
+            let _ = url.set_port(Some(address.port()));
+        }
         let response = self
             .http
-            .get(request.url(&self.url))
+            .get(url)
             .timeout(self.settings.timeout.saturating_add(request.wait))
             .send()
             .await

@@ -1,6 +1,7 @@
 //! What stands between a feed and whoever asks it: a circuit breaker, say.
 
 use std::error::Error;
+use std::net::SocketAddr;
 
 /// What a feed is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,11 @@ pub trait FeedGuard: Send + Sync + 'static {
 
 /// The right to one request. Where it is dropped, whoever asked has gone.
 pub trait FeedPermit: Send {
+    /// Where the feed is asked, when it is at several places: in place of the host and the port of its URL.
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// Gives it back.
     fn record(self: Box<Self>, outcome: FeedOutcome);
 }

@@ -1,0 +1,166 @@
+//! The end of the header where it is written.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use lru::LruCache;
+
+use super::signing_key::{SignError, SigningKey};
+use super::{ISSUER, Identity};
+
+/// How long a token is good.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// How long it is handed out again.
+const REUSED: Duration = Duration::from_secs(30);
+/// Most tokens that are kept.
+const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
+
+/// Signs who asks, for the services behind the gateway.
+///
+/// A token is handed out again for half of its life, to the same for the same: signing is what costs.
+#[derive(Debug)]
+pub struct IdentitySigner {
+    key: SigningKey,
+    issued: Mutex<LruCache<IssuedFor, Issued>>,
+}
+
+type IssuedFor = (Identity, String);
+
+#[derive(Debug, Clone)]
+struct Issued {
+    token: Token,
+    at: SystemTime,
+}
+
+#[derive(Clone)]
+struct Token(Arc<str>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl IdentitySigner {
+    /// Signs with this key.
+    #[must_use]
+    pub fn new(key: SigningKey) -> Self {
+        Self {
+            key,
+            issued: Mutex::new(LruCache::new(KEPT)),
+        }
+    }
+
+    /// The value of the [header](super::HEADER) for the service `audience`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`].
+    pub fn token(
+        &self,
+        identity: &Identity,
+        audience: &str,
+        now: SystemTime,
+    ) -> Result<Arc<str>, SignError> {
+        let issued_for = (identity.clone(), audience.to_owned());
+        if let Some(token) = self.reused(&issued_for, now) {
+            return Ok(token);
+        }
+        let token = self
+            .key
+            .issue((ISSUER, audience), identity, LIFETIME, now)?;
+        let token: Arc<str> = token.into();
+        let issued = Issued {
+            token: Token(Arc::clone(&token)),
+            at: now,
+        };
+        let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        all.put(issued_for, issued);
+        Ok(token)
+    }
+
+    fn reused(&self, issued_for: &IssuedFor, now: SystemTime) -> Option<Arc<str>> {
+        let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let issued = all.get(issued_for)?;
+        // One from the future is left by a clock that was set back.
+        let age = now.duration_since(issued.at).ok()?;
+        (age < REUSED).then(|| Arc::clone(&issued.token.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::super::Scope;
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn identity(scopes: &str) -> Identity {
+        Identity {
+            subject: "ada".parse().unwrap(),
+            scopes: Scope::parse_all(scopes).unwrap(),
+        }
+    }
+
+    fn signer() -> IdentitySigner {
+        let folder = tempfile::tempdir().unwrap();
+        IdentitySigner::new(SigningKey::in_folder(folder.path()).unwrap())
+    }
+
+    #[test]
+    fn a_token_is_handed_out_again_for_half_of_its_life() {
+        let (signer, ada) = (signer(), identity("ledger:read"));
+        let now = UNIX_EPOCH + 1_800_000_000 * SECOND;
+        let first = signer.token(&ada, "ledger", now).unwrap();
+        assert_eq!(
+            signer.token(&ada, "ledger", now + 29 * SECOND).unwrap(),
+            first
+        );
+        assert_ne!(
+            signer.token(&ada, "ledger", now + 30 * SECOND).unwrap(),
+            first
+        );
+        // A clock that was set back.
+        assert_ne!(
+            signer.token(&ada, "ledger", now - 90 * SECOND).unwrap(),
+            first
+        );
+    }
+
+    #[test]
+    fn nobody_gets_the_token_of_other_rights_or_of_another_service() {
+        let signer = signer();
+        let now = UNIX_EPOCH + 1_800_000_000 * SECOND;
+        let first = signer
+            .token(&identity("ledger:read"), "ledger", now)
+            .unwrap();
+        let more = signer.token(&identity("ops:admin"), "ledger", now).unwrap();
+        let other = signer
+            .token(&identity("ledger:read"), "rails", now)
+            .unwrap();
+        assert!(first != more && first != other && more != other);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_there_may_be() {
+        let signer = signer();
+        let now = UNIX_EPOCH + 1_800_000_000 * SECOND;
+        for number in 0..KEPT.get() + 10 {
+            let mut someone = identity("");
+            someone.subject = format!("user-{number}").parse().unwrap();
+            let issued = Issued {
+                token: Token("".into()),
+                at: now,
+            };
+            signer
+                .issued
+                .lock()
+                .unwrap()
+                .put((someone, String::new()), issued);
+        }
+        assert_eq!(signer.issued.lock().unwrap().len(), KEPT.get());
+    }
+}
