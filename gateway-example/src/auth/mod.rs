@@ -1,0 +1,164 @@
+//! Who asks, and what they may.
+//!
+//! A client brings one of two things in the header `authorization`: `Bearer` with a token of the issuer, or `ApiKey`
+//! with a key that the gateway has made. What the gateway finds out it signs itself for the services behind it
+//! ([`IdentitySigner`](folio_mesh::IdentitySigner)); they never see what the client brought.
+//!
+//! # Layout
+//!
+//! * `principal.rs`, `refusal.rs`: what becomes of it.
+//! * `jwt.rs`, with `jwks.rs` and `key_source.rs`: tokens, and the keys of who issues them.
+//! * `verified.rs`: tokens that were verified just before.
+//! * `api_key.rs`, `api_keys.rs`, `known_keys.rs`: keys, those on record, and those that were looked up just before.
+//! * `issuer.rs`: tokens for who has none.
+
+mod api_key;
+pub mod api_keys;
+mod issuer;
+mod jwks;
+mod jwt;
+mod key_source;
+mod known_keys;
+mod principal;
+mod refusal;
+#[cfg(test)]
+mod testing;
+mod verified;
+
+use std::time::SystemTime;
+
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+
+pub use api_key::{ApiKey, InvalidApiKey, KeyPrefix};
+pub use api_keys::{ApiKeyRefusal, ApiKeys, ApiKeysError, Revocation};
+pub use issuer::LocalIssuer;
+pub use jwks::{KeySet, KeySetSettings, NoKey};
+pub use jwt::{LEEWAY, TokenRefusal, TokenVerifier, VerifiedToken};
+pub use key_source::{FetchError, InvalidSource, KeySource};
+pub use known_keys::REVOKED_WITHIN;
+pub use principal::{Principal, PrincipalKind, Scope, Subject};
+pub use refusal::{AuthRefusal, Fault};
+pub use verified::{TokenKey, VerifiedTokens};
+
+/// Tells the time of day.
+pub type WallClock = fn() -> SystemTime;
+
+/// Finds out who asks.
+#[derive(Debug)]
+pub struct Authenticator {
+    tokens: TokenVerifier,
+    verified: VerifiedTokens,
+    api_keys: Option<ApiKeys>,
+    clock: WallClock,
+}
+
+/// What a client brought.
+enum Credentials<'a> {
+    Token(&'a str),
+    ApiKey(&'a str),
+}
+
+impl Authenticator {
+    /// Takes tokens; and keys, if there are any.
+    #[must_use]
+    pub fn new(tokens: TokenVerifier, api_keys: Option<ApiKeys>) -> Self {
+        Self {
+            tokens,
+            verified: VerifiedTokens::default(),
+            api_keys,
+            clock: SystemTime::now,
+        }
+    }
+
+    /// By another clock than the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: WallClock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The keys, for who makes and revokes them.
+    #[must_use]
+    pub const fn api_keys(&self) -> Option<&ApiKeys> {
+        self.api_keys.as_ref()
+    }
+
+    /// Verifies every token again, for when one has to be refused that was good just before.
+    pub fn forget_verified(&self) {
+        self.verified.forget();
+    }
+
+    /// Who asks, by the headers of a request.
+    ///
+    /// Refusals are counted in the metric `folio_gateway_auth_refused_total`, by their code.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthRefusal`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, AuthRefusal> {
+        let found = match credentials(headers) {
+            Ok(Credentials::Token(token)) => self.by_token(token).await,
+            Ok(Credentials::ApiKey(key)) => self.by_api_key(key).await,
+            Err(refusal) => Err(refusal),
+        };
+        found.inspect_err(|refusal| {
+            let code = refusal.code();
+            metrics::counter!("folio_gateway_auth_refused_total", "code" => code).increment(1);
+            tracing::debug!(
+                code,
+                reason = folio_core::error_chain(refusal),
+                "a client is refused"
+            );
+        })
+    }
+
+    async fn by_token(&self, token: &str) -> Result<Principal, AuthRefusal> {
+        let now = (self.clock)();
+        let key = self.verified.key(token);
+        if let Some(principal) = self.verified.find(&key, now) {
+            return Ok(principal);
+        }
+        let verified = self.tokens.verify(token, now).await?;
+        self.verified.keep(key, &verified, now);
+        Ok(verified.principal)
+    }
+
+    async fn by_api_key(&self, key: &str) -> Result<Principal, AuthRefusal> {
+        let api_keys = self.api_keys.as_ref().ok_or(AuthRefusal::Scheme)?;
+        let key: ApiKey = key.parse().map_err(|_| ApiKeyRefusal::Malformed)?;
+        Ok(api_keys.verify(&key).await?)
+    }
+}
+
+/// The one thing that was brought.
+fn credentials(headers: &HeaderMap) -> Result<Credentials<'_>, AuthRefusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(AuthRefusal::Missing)?;
+    if values.next().is_some() {
+        return Err(AuthRefusal::Several);
+    }
+    let text = value.to_str().map_err(|_| AuthRefusal::Scheme)?;
+    let (scheme, word) = text.split_once(' ').ok_or(AuthRefusal::Scheme)?;
+    let word = word.trim_start_matches(' ');
+    if word.is_empty()
+        || !word
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+    {
+        return Err(AuthRefusal::Scheme);
+    }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(Credentials::Token(word))
+    } else if scheme.eq_ignore_ascii_case("apikey") {
+        Ok(Credentials::ApiKey(word))
+    } else {
+        Err(AuthRefusal::Scheme)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! What a gateway is told by its file, and what is wrong with that.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use hyper::Method;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::address::TrustedProxies;
+use crate::limits::{LimitPolicy, OnUnavailable};
+
+/// What a gateway is told. A file has the same names, as TOML; what it does not know is refused.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Services that may be asked.
+    pub services: BTreeSet<String>,
+    /// Which requests go where.
+    #[serde(rename = "route")]
+    pub routes: Vec<RouteConfig>,
+    /// How much a client may send and hold.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// How often an address may ask, whoever it is.
+    pub per_address: LimitPolicy,
+    /// How often somebody may ask.
+    pub per_principal: LimitPolicy,
+    /// Who is believed what they say of whom they ask for.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
+    /// Origins whose pages may ask, for CORS.
+    #[serde(default)]
+    pub origins: BTreeSet<String>,
+}
+
+/// A route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Its methods.
+    pub methods: Vec<String>,
+    /// Its path: `/v1/books/{book}/{*rest}`.
+    pub path: String,
+    /// The service that answers it; may name parameters of the path: `accounts-{book}`.
+    pub service: String,
+    /// The path there: `/v1/{rest}`.
+    pub forward: String,
+    /// What who asks must be allowed to.
+    pub scope: String,
+    /// The parameter of the path by which requests meet at one instance. None spreads them by load.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Whether the service knows a request again.
+    #[serde(default)]
+    pub repeat: Repeat,
+    /// What becomes of requests while nobody knows how often somebody has asked.
+    #[serde(default = "closed")]
+    pub limits_unavailable: OnUnavailable,
+    /// How long an answer may take, in milliseconds.
+    #[serde(default = "thirty_seconds")]
+    pub timeout_ms: u32,
+    /// How long one instance may take until another one is asked, in milliseconds.
+    #[serde(default = "two_seconds")]
+    pub try_ms: u32,
+    /// Whether the answer has an end.
+    #[serde(default)]
+    pub answer: AnswerKind,
+}
+
+/// Whether a service knows a request again, so that it can be sent again when nobody knows what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repeat {
+    /// It changes nothing.
+    Reads,
+    /// By its `Idempotency-Key`, which it must have.
+    ByKey,
+    /// By the id in its body.
+    ById,
+    /// Not at all: it is sent again only where it was surely not received.
+    #[default]
+    Never,
+}
+
+/// Whether an answer has an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerKind {
+    /// It is through within the timeout.
+    #[default]
+    Bounded,
+    /// It goes on for as long as both want, such as server-sent events.
+    Endless,
+}
+
+/// How much a client may send and hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// Connections in all.
+    pub connections: u32,
+    /// Connections of one address.
+    pub connections_per_address: u32,
+    /// Requests under way in all.
+    pub requests: u32,
+    /// Time for the headers of a request, and for the next request, in milliseconds.
+    pub header_ms: u32,
+    /// Bytes of all headers of a request.
+    pub header_bytes: u32,
+    /// Time for the body of a request, in milliseconds.
+    pub body_ms: u32,
+    /// Bytes of the body of a request.
+    pub body_bytes: u32,
+    /// Time for requests under way when the gateway is told to stop, in milliseconds.
+    pub drain_ms: u32,
+}
+
+impl Default for Bounds {
+    /// 4,096 connections, 256 of an address, 1,024 requests at once; 10 s and 32 KiB for headers, 10 s and 1 MiB for a body; 15 s to drain.
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            connections_per_address: 256,
+            requests: 1_024,
+            header_ms: 10_000,
+            header_bytes: 32 * 1_024,
+            body_ms: 10_000,
+            body_bytes: 1_024 * 1_024,
+            drain_ms: 15_000,
+        }
+    }
+}
+
+const fn closed() -> OnUnavailable {
+    OnUnavailable::Closed
+}
+
+const fn thirty_seconds() -> u32 {
+    30_000
+}
+
+const fn two_seconds() -> u32 {
+    2_000
+}
+
+impl GatewayConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`], which names what is wrong and where.
+    pub fn read(path: &Path) -> Result<Self, InvalidConfig> {
+        let text = std::fs::read_to_string(path).map_err(|source| InvalidConfig::Read {
+            path: path.display().to_string(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`], which names what is wrong and where.
+    pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), InvalidConfig> {
+        let bounds = &self.bounds;
+        for (name, value) in [
+            ("connections", bounds.connections),
+            ("connections_per_address", bounds.connections_per_address),
+            ("requests", bounds.requests),
+            ("header_ms", bounds.header_ms),
+            ("body_ms", bounds.body_ms),
+        ] {
+            NonZeroU32::new(value).ok_or(InvalidConfig::Zero { name })?;
+        }
+        // hyper refuses to work with less.
+        if bounds.header_bytes < 8_192 {
+            return Err(InvalidConfig::HeaderBytes);
+        }
+        for route in &self.routes {
+            let wrong = |what: String| InvalidConfig::Route {
+                path: route.path.clone(),
+                what,
+            };
+            if route.methods.is_empty() {
+                return Err(wrong("it has no method".to_owned()));
+            }
+            for method in &route.methods {
+                let known = [
+                    Method::GET,
+                    Method::HEAD,
+                    Method::POST,
+                    Method::PUT,
+                    Method::PATCH,
+                    Method::DELETE,
+                ];
+                if !known.iter().any(|known| known.as_str() == method) {
+                    return Err(wrong(format!("{method} is no method of it")));
+                }
+                let reads = method == "GET" || method == "HEAD";
+                if reads != (route.repeat == Repeat::Reads) {
+                    return Err(wrong(
+                        "GET and HEAD, and no others, have repeat = \"reads\"".to_owned(),
+                    ));
+                }
+            }
+            if route.timeout_ms == 0 || route.try_ms == 0 {
+                return Err(wrong("its times are longer than nothing".to_owned()));
+            }
+            if !route.service.contains('{') && !self.services.contains(&route.service) {
+                return Err(wrong(format!("{} is none of the services", route.service)));
+            }
+            if route.scope.is_empty() {
+                return Err(wrong("it has no scope".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with what a gateway was told.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InvalidConfig {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or says what is not known.
+    #[error("the file is not as it must be: {0}")]
+    Parse(#[from] toml::de::Error),
+    /// A bound is zero.
+    #[error("bounds.{name} is zero; nothing could be asked")]
+    Zero {
+        /// Which.
+        name: &'static str,
+    },
+    /// Headers get too little room.
+    #[error("bounds.header_bytes is less than 8192")]
+    HeaderBytes,
+    /// What cannot change while it runs has changed.
+    #[error(
+        "services, bounds and limits are read at the start; start another gateway and drain this one"
+    )]
+    NeedsStart,
+    /// A route is wrong.
+    #[error("the route {path}: {what}")]
+    Route {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+}

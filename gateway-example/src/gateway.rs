@@ -1,0 +1,442 @@
+//! The way of a request through the door.
+//!
+//! The order is what it costs, and who could make it cost: nothing is read before it is known that somebody may ask, nobody
+//! is asked for before it is known how often they have.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use folio_mesh::Deadline;
+use folio_mesh::deadline::HEADER;
+use folio_mesh::identity::{HEADER as IDENTITY, IdentitySigner};
+use hyper::body::Body;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    AUTHORIZATION, HeaderValue, ORIGIN, VARY,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
+
+use crate::access::AccessLine;
+use crate::address::client_address;
+use crate::auth::{AuthRefusal, Authenticator, Fault, Principal};
+use crate::body::{AnswerBody, BodyError, read_whole};
+use crate::config::{GatewayConfig, InvalidConfig, Repeat};
+use crate::documents::Documents;
+use crate::headers::{check_authority, keep_for_service};
+use crate::limits::{Decision, Limited, Limits};
+use crate::path;
+use crate::problem::Problem;
+use crate::route::{Matched, RouteTable};
+use crate::trace::{TRACEPARENT, TRACESTATE, Trace};
+use crate::upstream::{Asked, Upstreams};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// When asking again may help where there is no room.
+const NO_ROOM: Duration = Duration::from_secs(1);
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The one front door. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    // The std lock: it is never held across an await.
+    told: RwLock<Arc<Told>>,
+    upstreams: Upstreams,
+    authenticator: Authenticator,
+    identity: IdentitySigner,
+    limits: Limits,
+    requests: Arc<Semaphore>,
+    documents: Documents,
+    is_draining: AtomicBool,
+}
+
+/// What a file says, in force.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) config: GatewayConfig,
+    pub(crate) routes: RouteTable,
+    /// Counted up each time.
+    pub(crate) version: u64,
+}
+
+impl Gateway {
+    /// A door that does what `config` says.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`].
+    pub fn new(
+        config: GatewayConfig,
+        upstreams: Upstreams,
+        authenticator: Authenticator,
+        identity: IdentitySigner,
+        limits: Limits,
+    ) -> Result<Self, InvalidConfig> {
+        let requests = usize::try_from(config.bounds.requests).unwrap_or(usize::MAX);
+        let told = Told {
+            routes: RouteTable::new(&config)?,
+            config,
+            version: 1,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                told: RwLock::new(Arc::new(told)),
+                upstreams,
+                authenticator,
+                identity,
+                limits,
+                requests: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
+                documents: Documents::default(),
+                is_draining: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// Exchanges the routes, for requests from now on. Services, limits and bounds are those it was made with.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`], and all stays as it was.
+    pub fn reload(&self, config: GatewayConfig) -> Result<u64, InvalidConfig> {
+        let before = self.told();
+        let is_as_before = |before: &GatewayConfig| {
+            config.services == before.services
+                && config.bounds == before.bounds
+                && config.per_address == before.per_address
+                && config.per_principal == before.per_principal
+        };
+        if !is_as_before(&before.config) {
+            return Err(InvalidConfig::NeedsStart);
+        }
+        let told = Told {
+            routes: RouteTable::new(&config)?,
+            config,
+            version: before.version.saturating_add(1),
+        };
+        let version = told.version;
+        // Nothing panics under this lock.
+        let mut place = self
+            .shared
+            .told
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(told);
+        tracing::info!(version, "the gateway's routes are exchanged");
+        Ok(version)
+    }
+
+    /// From now on it says that it is not ready, so that nobody sends it new requests; it answers those that come.
+    pub fn begin_draining(&self) {
+        self.shared.is_draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it should be sent requests: it knows of an instance of each service once, and is not about to stop.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let has_any = |balancer: &folio_mesh::Balancer| !balancer.states().is_empty();
+        !self.shared.is_draining.load(Ordering::SeqCst)
+            && self.shared.upstreams.balancers().any(has_any)
+    }
+
+    /// The services behind it.
+    #[must_use]
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.shared.upstreams
+    }
+
+    pub(crate) fn told(&self) -> Arc<Told> {
+        // Nothing panics under this lock.
+        let told = self
+            .shared
+            .told
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&told)
+    }
+
+    /// Answers a request that has come from `peer`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a client that has gone: its request is given up where it is, and a service that has it already
+    /// ends it by itself.
+    pub async fn handle<B>(&self, request: Request<B>, peer: IpAddr) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let told = self.told();
+        let (head, body) = request.into_parts();
+        let trace = Trace::of(&head.headers);
+        let mut line = AccessLine::begin(head.method.clone(), trace, peer);
+        let origin = allowed_origin(&head.headers, &told.config.origins);
+        let answer = self.answer(&told, head, body, &mut line).await;
+        let mut answer = answer.unwrap_or_else(|problem| {
+            line.code = Some(problem.code());
+            problem.answer(&trace.correlation_id())
+        });
+        let headers = answer.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&trace.header()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if let Some(origin) = origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+            headers.append(VARY, HeaderValue::from_static("origin"));
+        }
+        line.end(answer.status());
+        answer
+    }
+
+    async fn answer<B>(
+        &self,
+        told: &Told,
+        head: Parts,
+        body: B,
+        line: &mut AccessLine,
+    ) -> Result<Response<AnswerBody>, Problem>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let (uri, headers) = (&head.uri, &head.headers);
+        check_authority(uri, headers, head.version)?;
+        path::check(uri)?;
+        line.peer = client_address(line.peer, headers, &told.config.trusted_proxies);
+        if let Some(answer) = self.own(&head.method, uri.path()).await {
+            line.route = uri.path().to_owned();
+            return answer;
+        }
+        if let Some(answer) = preflight(&head, &told.config.origins) {
+            return Ok(answer);
+        }
+        let matched = told.routes.find(&head.method, uri.path())?;
+        line.route.clone_from(&matched.route.path);
+        let place = Arc::clone(&self.shared.requests).try_acquire_owned();
+        let place = place.map_err(|_| no_room())?;
+        // How often the address may ask yet is told only where it is refused.
+        let _ = self
+            .shared
+            .limits
+            .check_address(line.peer)
+            .map_err(limited)?;
+        let deadline = deadline(headers, matched.route.timeout)?;
+        let principal = self.shared.authenticator.authenticate(headers).await;
+        let principal = principal.map_err(|refusal| refused(&refusal))?;
+        line.principal = Some(principal.name.to_string());
+        let decision = self
+            .shared
+            .limits
+            .check_principal(principal.name.as_str(), matched.route.limits_unavailable)
+            .await
+            .map_err(limited)?;
+        if !principal.may(&matched.route.scope) {
+            return Err(Problem::client(
+                StatusCode::FORBIDDEN,
+                "scope_missing",
+                format!("this route takes the scope {}", matched.route.scope),
+            ));
+        }
+        let is_keyless = !headers.contains_key(IDEMPOTENCY_KEY);
+        if matched.route.repeat == Repeat::ByKey && is_keyless {
+            return Err(Problem::client(
+                StatusCode::BAD_REQUEST,
+                "idempotency_key_missing",
+                "a request that writes has a header Idempotency-Key; the same one when it is sent again",
+            ));
+        }
+        let bounds = &told.config.bounds;
+        let bytes_max = usize::try_from(bounds.body_bytes).unwrap_or(usize::MAX);
+        let within = Duration::from_millis(bounds.body_ms.into());
+        let body = read_whole(body, bytes_max, within).await?;
+        let sent = self.for_service(head.headers, &matched, &principal, line)?;
+        let asked = Asked {
+            matched: &matched,
+            method: head.method,
+            query: head.uri.query(),
+            headers: sent,
+            body,
+            deadline,
+        };
+        line.service = Some(matched.service.clone());
+        let answered = self.shared.upstreams.ask(asked).await;
+        line.tried = answered.tried;
+        let mut answer = answered.answer?.map(|body| body.holding(place));
+        tell(answer.headers_mut(), &decision);
+        Ok(answer)
+    }
+
+    /// What the door answers itself.
+    async fn own(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Option<Result<Response<AnswerBody>, Problem>> {
+        if method != Method::GET {
+            return None;
+        }
+        let text = |status, text: &'static str| {
+            let mut answer = Response::new(AnswerBody::whole(Bytes::from_static(text.as_bytes())));
+            *answer.status_mut() = status;
+            let headers = answer.headers_mut();
+            headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
+            Some(Ok(answer))
+        };
+        match path {
+            "/livez" => text(StatusCode::OK, "alive\n"),
+            "/readyz" if self.is_ready() => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/openapi.json" => {
+                let told = self.told();
+                let document = self.shared.documents.merged(&told, &self.shared.upstreams);
+                let mut answer = Response::new(AnswerBody::whole(document.await));
+                let json = HeaderValue::from_static("application/json");
+                answer
+                    .headers_mut()
+                    .insert(hyper::header::CONTENT_TYPE, json);
+                Some(Ok(answer))
+            }
+            _ => None,
+        }
+    }
+
+    /// The headers that go on, with what only the door may say.
+    fn for_service(
+        &self,
+        mut headers: HeaderMap,
+        matched: &Matched,
+        principal: &Principal,
+        line: &AccessLine,
+    ) -> Result<HeaderMap, Problem> {
+        keep_for_service(&mut headers, &[]);
+        headers.remove(AUTHORIZATION);
+        headers.remove(TRACEPARENT);
+        if !line.trace.is_continued() {
+            headers.remove(TRACESTATE);
+        }
+        let signed =
+            self.shared
+                .identity
+                .token(&principal.identity(), &matched.service, SystemTime::now());
+        let signed = signed.map_err(|error| {
+            tracing::error!(%error, "nobody can be vouched for");
+            Problem::client(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the gateway cannot vouch for anybody",
+            )
+        })?;
+        let peer = line.peer.to_string();
+        for (name, value) in [
+            (TRACEPARENT, line.trace.header().as_str()),
+            (IDENTITY, &*signed),
+            ("folio-actor", principal.name.as_str()),
+            ("x-forwarded-for", peer.as_str()),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(hyper::header::HeaderName::from_static(name), value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// By when the client wants its answer, and no later than the route gives it.
+fn deadline(headers: &HeaderMap, longest: Duration) -> Result<Deadline, Problem> {
+    let route = Deadline::within(longest);
+    let Some(value) = headers.get(HEADER) else {
+        return Ok(route);
+    };
+    let said = Deadline::from_header(value.to_str().unwrap_or_default());
+    let said = said.map_err(|error| {
+        Problem::client(
+            StatusCode::BAD_REQUEST,
+            "deadline_invalid",
+            error.to_string(),
+        )
+    })?;
+    Ok(said.min(route))
+}
+
+fn no_room() -> Problem {
+    Problem::passing(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "overloaded",
+        "as many requests are under way as there may be; nothing was done",
+    )
+    .after(NO_ROOM)
+}
+
+fn refused(refusal: &AuthRefusal) -> Problem {
+    let problem = match refusal.fault() {
+        Fault::Ours => Problem::passing(
+            StatusCode::SERVICE_UNAVAILABLE,
+            refusal.code(),
+            "it cannot be found out now who asks; nothing was done",
+        ),
+        Fault::Client => Problem::client(
+            StatusCode::UNAUTHORIZED,
+            refusal.code(),
+            "who asks brings one token in `Authorization: Bearer`, or one key in `Authorization: ApiKey`",
+        ),
+    };
+    problem.with(hyper::header::WWW_AUTHENTICATE, refusal.challenge())
+}
+
+fn limited(limited: Limited) -> Problem {
+    let problem = Problem::passing(limited.status(), limited.code(), limited.to_string());
+    let problem = problem.after(limited.retry_after());
+    let fields = limited.fields().into_iter();
+    fields.fold(problem, |problem, (name, value)| problem.with(name, &value))
+}
+
+fn tell(headers: &mut HeaderMap, decision: &Decision) {
+    for (name, value) in decision.fields() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// The origin of a page that may read the answer. `null` never is one: it is every page that has none.
+fn allowed_origin(headers: &HeaderMap, allowed: &BTreeSet<String>) -> Option<HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    let is_allowed = origin
+        .to_str()
+        .is_ok_and(|origin| origin != "null" && allowed.contains(origin));
+    is_allowed.then(|| origin.clone())
+}
+
+/// What a browser asks before it lets a page ask. It has no token by then.
+fn preflight(head: &Parts, allowed: &BTreeSet<String>) -> Option<Response<AnswerBody>> {
+    let asks = head.method == Method::OPTIONS
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && allowed_origin(&head.headers, allowed).is_some();
+    asks.then(|| {
+        let mut answer = Response::new(AnswerBody::whole(Bytes::new()));
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        let headers = answer.headers_mut();
+        for (name, value) in [
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, PATCH, DELETE"),
+            (
+                ACCESS_CONTROL_ALLOW_HEADERS,
+                "authorization, content-type, idempotency-key, prefer, traceparent, folio-deadline-ms",
+            ),
+            (ACCESS_CONTROL_MAX_AGE, "600"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        answer
+    })
+}

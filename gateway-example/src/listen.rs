@@ -1,0 +1,205 @@
+//! Accepts connections, and holds them to what a client may hold.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::config::Bounds;
+use crate::gateway::Gateway;
+use crate::idle::Activity;
+
+/// Wait after the system has no more room for a connection.
+const NO_ROOM: Duration = Duration::from_millis(50);
+/// How much longer a connection may be idle than headers may take: whoever is slow with those is told so.
+const GRACE: Duration = Duration::from_millis(500);
+/// Headers of a request.
+const HEADERS_MAX: usize = 100;
+/// Streams of an HTTP/2 connection at a time.
+const STREAMS_MAX: u32 = 100;
+/// Streams that a client has reset and nobody has looked at yet, until its connection is closed: CVE-2023-44487.
+const RESETS_MAX: usize = 20;
+/// Streams that had to be reset because of what the client sent, until its connection is closed: CVE-2025-8671.
+const OWN_RESETS_MAX: usize = 64;
+const STREAM_WINDOW: u32 = 64 * 1_024;
+const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
+/// How often a silent HTTP/2 connection is asked whether it is still there, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves until `stop` completes: then it takes no more connections, and lets requests under way finish, for as long as
+/// `bounds` say.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Gateway,
+    bounds: Bounds,
+    stop: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let connections = Arc::new(Connections::new(bounds));
+    let builder = Arc::new(builder(bounds));
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted");
+                sleep(NO_ROOM).await;
+                continue;
+            }
+        };
+        let Some(place) = connections.admit(peer) else {
+            metrics::counter!("folio_gateway_connections_refused_total").increment(1);
+            continue;
+        };
+        let watcher = graceful.watcher();
+        let (builder, gateway) = (Arc::clone(&builder), gateway.clone());
+        let idle = Duration::from_millis(bounds.header_ms.into()).saturating_add(GRACE);
+        tokio::spawn(async move {
+            let _place = place;
+            let activity = Activity::begin();
+            let asked = activity.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (gateway, busy) = (gateway.clone(), asked.busy());
+                async move {
+                    let answer = gateway.handle(request, peer).await;
+                    Ok::<_, Infallible>(answer.map(|body| body.during(busy)))
+                }
+            });
+            let connection = watcher.watch(builder.serve_connection(prepared(stream), service));
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(error, %peer, "a connection ended badly");
+                },
+                () = activity.idle_for(idle) => {}
+            }
+        });
+    }
+    drop(listener);
+    let drain = Duration::from_millis(bounds.drain_ms.into());
+    if timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still under way at the end of the drain");
+    }
+    Ok(())
+}
+
+fn prepared(stream: TcpStream) -> TokioIo<TcpStream> {
+    // An answer is written in one go; waiting for more would only delay it.
+    let _ = stream.set_nodelay(true);
+    TokioIo::new(stream)
+}
+
+fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    let header_bytes = usize::try_from(bounds.header_bytes).unwrap_or(usize::MAX);
+    builder
+        .http1()
+        // Without a timer the next line would do nothing.
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(bounds.header_ms.into()))
+        .max_buf_size(header_bytes)
+        .max_headers(HEADERS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(OWN_RESETS_MAX)
+        .max_header_list_size(bounds.header_bytes)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WITHIN);
+    builder
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    [
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+    ]
+    .contains(&error.kind())
+}
+
+/// How many connections there are, in all and of each address.
+#[derive(Debug)]
+struct Connections {
+    all: Arc<Semaphore>,
+    // The std mutex: it is held for one look-up.
+    by_address: Mutex<HashMap<IpAddr, u32>>,
+    per_address: u32,
+}
+
+/// The place of a connection.
+#[derive(Debug)]
+struct Place {
+    _all: OwnedSemaphorePermit,
+    of: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Connections {
+    fn new(bounds: Bounds) -> Self {
+        let all = usize::try_from(bounds.connections).unwrap_or(usize::MAX);
+        Self {
+            all: Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS))),
+            by_address: Mutex::default(),
+            per_address: bounds.connections_per_address,
+        }
+    }
+
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        // Nothing panics under this lock.
+        let mut by_address = self
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_default();
+        if *count >= self.per_address {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(Place {
+            _all: all,
+            of: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let by_address = self.of.by_address.lock();
+        let mut by_address = by_address.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}

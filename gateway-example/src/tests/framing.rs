@@ -1,0 +1,246 @@
+//! What is sent that is no plain request, byte by byte.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Behind, Door, PATIENCE, all_of, status};
+
+const PATH: &str = "/v1/accounts/alice";
+
+#[tokio::test]
+async fn headers_and_paths_that_are_too_large_are_refused() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    for bytes in [64 * 1_024, 450 * 1_024] {
+        let answer = door
+            .raw_get(PATH, &format!("host: a\r\nx: {}\r\n", "a".repeat(bytes)))
+            .await;
+        assert_eq!(status(&answer), "431", "{bytes}");
+    }
+    let mut many = "host: a\r\n".to_owned();
+    for number in 0..101 {
+        write!(many, "x{number}: a\r\n").unwrap();
+    }
+    assert_eq!(status(&door.raw_get(PATH, &many).await), "431");
+    let long = format!("{PATH}?{}", "a".repeat(9_000));
+    assert_eq!(status(&door.raw_get(&long, "host: a\r\n").await), "414");
+    let longer = format!("{PATH}?{}", "a".repeat(64 * 1_024));
+    assert!(["414", "431"].contains(&status(&door.raw_get(&longer, "host: a\r\n").await)));
+    assert!(behind.asked().is_empty());
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_never_gets_to_a_service() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let head = format!(
+        "POST /v1/books/a/accounts/alice/debits HTTP/1.1\r\nhost: a\r\nidempotency-key: k\r\nauthorization: Bearer {}\r\n",
+        door.writer()
+    );
+    // What it says of itself is enough: nothing of it is waited for.
+    let answer = door
+        .raw(format!("{head}content-length: 10001\r\n\r\n").as_bytes())
+        .await;
+    assert_eq!(status(&answer), "413", "{answer}");
+    let chunk = format!("1000\r\n{}\r\n", "a".repeat(4_096));
+    let chunked = format!(
+        "{head}transfer-encoding: chunked\r\n\r\n{}",
+        chunk.repeat(4)
+    );
+    assert_eq!(status(&door.raw(chunked.as_bytes()).await), "413");
+    assert!(behind.asked().is_empty());
+}
+
+/// Whatever two readers of the same bytes could frame differently is refused, or is the last thing on its connection: then
+/// nothing is left that could be taken for a second request.
+#[tokio::test]
+async fn a_second_request_is_not_smuggled_in_the_body_of_the_first() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let (writer, hidden) = (
+        door.writer(),
+        "GET /v1/accounts/hidden HTTP/1.1\r\nhost: a\r\n\r\n",
+    );
+    let head = |lines: &str, body: &str| {
+        format!(
+            "POST /v1/books/a/accounts/alice/debits HTTP/1.1\r\nhost: a\r\nidempotency-key: k\r\n\
+             authorization: Bearer {writer}\r\n{lines}\r\n\r\n{body}"
+        )
+    };
+    let chunked = format!("0\r\n\r\n{hidden}");
+    for (lines, body) in [
+        (
+            "content-length: 6\r\ntransfer-encoding: chunked",
+            chunked.as_str(),
+        ),
+        (
+            "transfer-encoding: chunked\r\ncontent-length: 6",
+            chunked.as_str(),
+        ),
+        ("transfer-encoding: xchunked", chunked.as_str()),
+        ("transfer-encoding: chunked, identity", chunked.as_str()),
+        ("transfer-encoding : chunked", chunked.as_str()),
+        ("content-length: 0\r\ncontent-length: 5", hidden),
+        ("content-length: +0", hidden),
+        ("content-length: 0, 0", hidden),
+        ("transfer-encoding: chunked", "0x1\r\na\r\n0\r\n\r\n"),
+        ("transfer-encoding: chunked", "-1\r\na\r\n0\r\n\r\n"),
+        (
+            "transfer-encoding: chunked",
+            "fffffffffffffffff\r\na\r\n0\r\n\r\n",
+        ),
+        ("x: a\r\n b", ""),
+        ("x: a\0b", ""),
+        ("x: a\rb", ""),
+    ] {
+        let answer = door.raw(head(lines, body).as_bytes()).await;
+        assert!(
+            answer.matches("HTTP/1.1 ").count() <= 1,
+            "{lines}: {answer}"
+        );
+    }
+    let hidden = behind.asked();
+    let hidden = hidden
+        .iter()
+        .filter(|asked| asked["path"] == "/v1/accounts/hidden");
+    assert_eq!(hidden.count(), 0);
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// CVE-2026-2833: what follows an upgrade that nobody agreed to is no second request.
+#[tokio::test]
+async fn what_follows_an_upgrade_is_not_passed_on() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let token = door.reader();
+    let sent = format!(
+        "GET {PATH} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n\
+         GET /v1/accounts/hidden HTTP/1.1\r\nhost: a\r\n\r\n"
+    );
+    let answer = door.raw(sent.as_bytes()).await;
+    assert!(!answer.contains("101 Switching"), "{answer}");
+    // The second one is a request of its own, which nobody has sent who is known.
+    assert_eq!(behind.asked().len(), 1);
+    assert!(behind.asked()[0]["headers"]["upgrade"].is_null());
+    assert!(answer.contains("credentials_missing"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_and_it_is_the_one_that_is_asked() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    for (path, lines) in [
+        (PATH, ""),
+        (PATH, "host: a\r\nhost: a\r\n"),
+        (PATH, "host: user@a\r\n"),
+        (PATH, "host: a:port\r\n"),
+        ("http://evil/v1/accounts/alice", "host: a\r\n"),
+    ] {
+        let answer = door.raw_get(path, lines).await;
+        assert_eq!(status(&answer), "400", "{path} {lines}: {answer}");
+    }
+    assert!(behind.asked().is_empty());
+    let same = door
+        .raw_get("http://a/v1/accounts/alice", "host: a\r\n")
+        .await;
+    assert_eq!(status(&same), "200", "{same}");
+}
+
+#[tokio::test]
+async fn a_path_that_means_two_things_is_refused() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    for path in [
+        "/v1/accounts/../transfers",
+        "/v1/accounts/%2e%2e/transfers",
+        "/v1/accounts/a%2fb",
+        "/v1/accounts/a%5cb",
+        "/v1/accounts/a%00b",
+        "/v1/accounts//b",
+        "/v1/accounts/a;b=c",
+        "/v1/accounts/a%c0%afb",
+        "/v1/accounts/a%252fb",
+    ] {
+        let answer = door.raw_get(path, "host: a\r\n").await;
+        assert_eq!(status(&answer), "400", "{path}: {answer}");
+    }
+    assert!(behind.asked().is_empty());
+    // What is forwarded is byte for byte what was authorised.
+    door.raw_get("/v1/accounts/a%20b?x=%2F", "host: a\r\n")
+        .await;
+    assert_eq!(behind.asked()[0]["path"], "/v1/accounts/a%20b?x=%2F");
+}
+
+#[tokio::test]
+async fn whoever_is_slow_with_headers_is_closed_on_and_others_are_served() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    slow.write_all(b"GET /v1/accounts/alice HTTP/1.1\r\nhost: a\r\nx: ")
+        .await
+        .unwrap();
+    assert_eq!(door.get(PATH).await.0, 200);
+    let began = Instant::now();
+    // A byte now and then does not put it off.
+    let mut byte = [0_u8; 1];
+    loop {
+        let _ = slow.write_all(b"a").await;
+        match timeout(Duration::from_millis(100), slow.read(&mut byte)).await {
+            Ok(Ok(0) | Err(_)) => break,
+            Ok(Ok(_)) | Err(_) => assert!(began.elapsed() < PATIENCE),
+        }
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_slow_with_a_body_is_told_so_and_holds_no_instance_up() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let head = format!(
+        "POST /v1/books/a/accounts/alice/debits HTTP/1.1\r\nhost: a\r\nidempotency-key: k\r\n\
+         authorization: Bearer {}\r\ncontent-length: 100\r\n\r\n{{",
+        door.writer()
+    );
+    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let answer = all_of(&mut slow).await;
+    assert_eq!(status(&answer), "408", "{answer}");
+    assert!(behind.asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_connections_than_it_may() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let mut idle = Vec::new();
+    for _ in 0..64 {
+        idle.push(TcpStream::connect(door.address).await.unwrap());
+    }
+    // Those that are too many are closed at once; the others after the time that headers may take.
+    let mut closed = 0;
+    for stream in &mut idle {
+        let mut byte = [0_u8; 1];
+        let read = timeout(Duration::from_millis(20), stream.read(&mut byte)).await;
+        closed += u32::from(matches!(read, Ok(Ok(0) | Err(_))));
+    }
+    assert!(closed >= 32, "{closed}");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = door.raw(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        if status(&answer) == "200" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,135 @@
+//! Starting, changing and stopping, while there are requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use folio_mesh::balance::EndpointState;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::{Behind, Door, FILE, PATIENCE, answer};
+use crate::{GatewayConfig, InvalidConfig, admin};
+
+const PATH: &str = "/v1/accounts/alice";
+
+/// Requests that are under way when it is told to stop are answered, and none of those that were sent before is lost.
+#[tokio::test]
+async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
+    let behind = Behind::start().await;
+    let mut door = Door::before(&behind).await;
+    let (is_over, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU32::new(0)),
+    );
+    let (url, token) = (format!("http://{}{PATH}", door.address), door.reader());
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
+            let (url, token) = (url.clone(), token.clone());
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::SeqCst) {
+                    let request = client.get(&url).bearer_auth(&token).send();
+                    match request.await {
+                        Ok(answer) => {
+                            assert_eq!(answer.status(), 200);
+                            answer.bytes().await.unwrap();
+                            answered.fetch_add(1, Ordering::SeqCst);
+                        }
+                        // It takes no more connections: nothing was accepted.
+                        Err(error) => {
+                            assert!(error.is_connect(), "{error:?}");
+                            return;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    let deadline = Instant::now() + PATIENCE;
+    while answered.load(Ordering::SeqCst) < 200 {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(door.get("/readyz").await.0, 200);
+    door.gateway.begin_draining();
+    // Whoever asks whether to send it more is told not to, and what is sent is answered all the same.
+    assert_eq!(door.get("/readyz").await.0, 503);
+    assert_eq!(door.get(PATH).await.0, 200);
+    door.stop().await;
+    is_over.store(true, Ordering::SeqCst);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn routes_are_exchanged_as_a_whole_or_not_at_all() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let changed = |from: &str, to: &str| {
+        let config = GatewayConfig::parse(&FILE.replace(from, to))?;
+        door.gateway.reload(config)
+    };
+    let wrong = changed(
+        "forward = \"/v1/accounts/{rest}\"",
+        "forward = \"/v1/accounts/{reste}\"",
+    );
+    assert!(
+        matches!(wrong, Err(InvalidConfig::Route { .. })),
+        "{wrong:?}"
+    );
+    assert_eq!(door.get(PATH).await.0, 200);
+    assert!(matches!(
+        changed("body_ms = 700", "body_ms = 800"),
+        Err(InvalidConfig::NeedsStart)
+    ));
+    assert_eq!(
+        changed("/v1/accounts/{*rest}", "/v1/konten/{*rest}").unwrap(),
+        2
+    );
+    assert_eq!(door.get(PATH).await.0, 404);
+    assert_eq!(door.get("/v1/konten/alice").await.0, 200);
+}
+
+#[tokio::test]
+async fn operators_see_instances_and_decide_whether_they_are_asked() {
+    let (one, two) = (Behind::start().await, Behind::start().await);
+    let instances = [("one", one.address), ("two", two.address)];
+    let door = Door::with(FILE, &[("balances", &instances)]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let drain = Arc::new(Notify::new());
+    let router = admin::router(door.gateway.clone(), None, Arc::clone(&drain));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let seen = answer(door.client.get(format!("{url}/instances"))).await.1;
+    assert_eq!(seen.as_array().unwrap().len(), 2, "{seen}");
+    assert_eq!(seen[0]["breaker"], "closed");
+    let decide = async |path: &str| {
+        answer(door.client.post(format!("{url}/instances/{path}")))
+            .await
+            .0
+    };
+    assert_eq!(decide("balances/one/open").await, 204);
+    assert_eq!(decide("balances/three/open").await, 404);
+    for _ in 0..10 {
+        assert_eq!(door.get(PATH).await.0, 200);
+    }
+    assert!(one.asked().is_empty());
+    assert_eq!(decide("balances/one/automatic").await, 204);
+    let balancers = door.gateway.upstreams().balancers();
+    let states: Vec<EndpointState> = balancers.flat_map(folio_mesh::Balancer::states).collect();
+    assert!(
+        states.iter().all(|state| state.under_way == 0),
+        "{states:?}"
+    );
+    let routes = answer(door.client.get(format!("{url}/routes"))).await.1;
+    assert_eq!(routes["routes"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        answer(door.client.post(format!("{url}/drain"))).await.0,
+        202
+    );
+    drain.notified().await;
+    assert_eq!(door.get("/readyz").await.0, 503);
+}

@@ -1,0 +1,274 @@
+//! Services that are gone, slow, or break off in the middle.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use super::{Behind, Door, FILE, answer};
+
+const PATH: &str = "/v1/accounts/alice";
+
+/// What a service does that does not do as it should.
+#[derive(Debug, Clone, Copy)]
+enum Manners {
+    /// It breaks the connection off when it has read the request.
+    Resets,
+    /// It says that it will send more than it does.
+    Truncates,
+    /// It says nothing any more.
+    Hangs,
+    /// It says 200, and nothing any more.
+    HangsInTheMiddle,
+    /// It is somebody else by now.
+    IsAnother,
+    /// It cannot now.
+    Unavailable,
+    /// It sends an answer without an end.
+    Streams,
+}
+
+/// A service with bad manners, and how many requests it has read.
+async fn ill_mannered(manners: Manners) -> (SocketAddr, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let read = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&read);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(misbehave(stream, manners, Arc::clone(&counted)));
+        }
+    });
+    (address, read)
+}
+
+async fn misbehave(mut stream: TcpStream, manners: Manners, read: Arc<AtomicU32>) {
+    let mut buffer = [0; 65_536];
+    if !stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+        return;
+    }
+    read.fetch_add(1, Ordering::SeqCst);
+    let whole = |status: &str| format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
+    let said = match manners {
+        Manners::Resets => return,
+        Manners::Truncates => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it".to_owned(),
+        Manners::Hangs => return std::future::pending().await,
+        Manners::HangsInTheMiddle => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it";
+            let _ = stream.write_all(head.as_bytes()).await;
+            return std::future::pending().await;
+        }
+        Manners::IsAnother => whole("421 Misdirected Request"),
+        Manners::Unavailable => whole("503 Service Unavailable"),
+        Manners::Streams => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let _ = stream.write_all(head.as_bytes()).await;
+            while stream.write_all(b"8\r\ndata: 1\n\r\n").await.is_ok() {
+                sleep(Duration::from_millis(20)).await;
+            }
+            return;
+        }
+    };
+    let _ = stream.write_all(said.as_bytes()).await;
+}
+
+/// Nobody listens there.
+async fn nowhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+async fn before(instances: &[(&str, SocketAddr)]) -> Door {
+    Door::with(FILE, &[("balances", instances), ("accounts-a", instances)]).await
+}
+
+async fn unkeyed(door: &Door) -> (u16, serde_json::Value) {
+    let request = door.request("POST", "/v1/unkeyed", &door.writer());
+    answer(request.json(&json!({"amount": "1.00"}))).await
+}
+
+/// An instance that is not there any more has not had the request, whatever it was.
+#[tokio::test]
+async fn who_cannot_be_reached_is_left_for_another_instance() {
+    let behind = Behind::start().await;
+    let door = before(&[("gone", nowhere().await), ("here", behind.address)]).await;
+    for round in 0..20 {
+        assert_eq!(door.get(PATH).await.0, 200);
+        assert_eq!(door.debit(&format!("k{round}")).await.0, 200);
+        assert_eq!(unkeyed(&door).await.0, 200);
+    }
+    assert_eq!(behind.asked().len(), 60);
+}
+
+#[tokio::test]
+async fn where_another_one_listens_by_now_the_request_goes_on_to_the_right_one() {
+    let behind = Behind::start().await;
+    let (other, read) = ill_mannered(Manners::IsAnother).await;
+    let door = before(&[("stranger", other), ("here", behind.address)]).await;
+    for _ in 0..20 {
+        assert_eq!(unkeyed(&door).await.0, 200);
+    }
+    assert!(read.load(Ordering::SeqCst) > 0);
+    assert_eq!(behind.asked().len(), 20);
+}
+
+/// What may have been done is sent again only where the service knows it again.
+#[tokio::test]
+async fn a_write_without_a_key_is_never_sent_twice() {
+    let (address, read) = ill_mannered(Manners::Resets).await;
+    let (another, read_too) = ill_mannered(Manners::Resets).await;
+    let door = before(&[("one", address), ("two", another)]).await;
+    let reads = || read.load(Ordering::SeqCst) + read_too.load(Ordering::SeqCst);
+    let (status, body) = unkeyed(&door).await;
+    assert_eq!(
+        (status, &body["code"], &body["retryable"]),
+        (502, &json!("outcome_unknown"), &json!(false))
+    );
+    assert_eq!(reads(), 1);
+    let (status, body) = door.debit("k").await;
+    assert_eq!(
+        (status, &body["code"], &body["retryable"]),
+        (502, &json!("outcome_unknown"), &json!(true))
+    );
+    assert_eq!(reads(), 3, "with a key it is sent to each instance");
+    assert_eq!(door.get(PATH).await.0, 502);
+    assert_eq!(reads(), 5);
+}
+
+#[tokio::test]
+async fn who_breaks_off_or_hangs_is_left_for_another_instance() {
+    for manners in [Manners::Resets, Manners::Hangs, Manners::Unavailable] {
+        let behind = Behind::start().await;
+        let (address, _) = ill_mannered(manners).await;
+        let door = before(&[("bad", address), ("good", behind.address)]).await;
+        for round in 0..10 {
+            assert_eq!(door.get(PATH).await.0, 200, "{manners:?}");
+            assert_eq!(door.debit(&format!("k{round}")).await.0, 200, "{manners:?}");
+        }
+    }
+}
+
+/// A client never takes half of an answer for the whole.
+#[tokio::test]
+async fn an_answer_that_ends_early_is_seen_to_end_early() {
+    for manners in [Manners::Truncates, Manners::HangsInTheMiddle] {
+        let (address, _) = ill_mannered(manners).await;
+        let door = before(&[("one", address)]).await;
+        let answer = door
+            .request("GET", PATH, &door.reader())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        let began = Instant::now();
+        assert!(answer.bytes().await.is_err(), "{manners:?}");
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_passed_on_as_it_comes() {
+    let (address, _) = ill_mannered(Manners::Streams).await;
+    let door = before(&[("one", address)]).await;
+    let answer = door
+        .request("GET", "/v1/stream", &door.reader())
+        .send()
+        .await;
+    let mut answer = answer.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    // Longer than the route's timeout, which is the one of an answer that has an end.
+    let until = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < until {
+        let chunk = answer.chunk().await.unwrap().unwrap();
+        assert!(chunk.starts_with(b"data: 1"));
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_is_left_that_is_said_at_once_and_passes() {
+    let behind = Behind::start().await;
+    let door = before(&[("gone", nowhere().await)]).await;
+    let began = Instant::now();
+    let refused = door
+        .request("GET", PATH, &door.reader())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    door.listed.list("balances", &[]);
+    let (status, body) = door.get(PATH).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &json!("service_unavailable"))
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    door.listed.list("balances", &[("back", behind.address)]);
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// However many fail, there are only so many tries more than requests.
+#[tokio::test]
+async fn a_service_that_is_down_is_not_asked_much_more_often_than_there_are_requests() {
+    let (one, read) = ill_mannered(Manners::Unavailable).await;
+    let (two, read_too) = ill_mannered(Manners::Unavailable).await;
+    let door = before(&[("one", one), ("two", two)]).await;
+    let began = Instant::now();
+    for _ in 0..300 {
+        assert_eq!(door.get(PATH).await.0, 503);
+    }
+    let tries = read.load(Ordering::SeqCst) + read_too.load(Ordering::SeqCst);
+    // A fifth, and ten a second that are free, for the ten seconds that these can be saved up for at most.
+    let seconds = u32::try_from(began.elapsed().as_secs()).unwrap() + 10;
+    assert!(tries <= 360 + 10 * seconds, "{tries}");
+    assert!(tries < 600, "{tries}");
+}
+
+#[tokio::test]
+async fn requests_of_an_account_meet_at_one_instance() {
+    let (one, two) = (Behind::start().await, Behind::start().await);
+    let door = before(&[("one", one.address), ("two", two.address)]).await;
+    for account in 0..16 {
+        let mut met = BTreeSet::new();
+        for round in 0..4 {
+            let path = format!("/v1/books/a/accounts/c{account}/debits");
+            let request = door.request("POST", &path, &door.writer());
+            let request = request.header("idempotency-key", format!("{account}-{round}"));
+            let (status, said) = answer(request.json(&json!({}))).await;
+            assert_eq!(status, 200);
+            met.insert(said["headers"]["folio-instance"].to_string());
+        }
+        assert_eq!(met.len(), 1, "{met:?}");
+    }
+    assert!(!one.asked().is_empty() && !two.asked().is_empty());
+}
+
+/// Whoever waits for an instance that hangs is not who pays for it: after a few failures it is left alone.
+#[tokio::test]
+async fn an_instance_that_hangs_is_left_alone() {
+    let behind = Behind::start().await;
+    let (frozen, read) = ill_mannered(Manners::Hangs).await;
+    let door = before(&[("frozen", frozen), ("well", behind.address)]).await;
+    let mut slow = 0;
+    for _ in 0..100 {
+        let began = Instant::now();
+        assert_eq!(door.get(PATH).await.0, 200);
+        slow += u32::from(began.elapsed() > Duration::from_millis(400));
+    }
+    assert!(
+        slow <= 5,
+        "{slow} of 100 waited for it, which was asked {} times",
+        read.load(Ordering::SeqCst)
+    );
+}

@@ -1,0 +1,331 @@
+//! Asks the services behind the door: which instance, how long, and whether once more.
+//!
+//! ```text
+//! deadline → retries, within a budget → an instance, by its load or by a key → its breaker → time of one try → one request
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use folio_core::breaker::{CallOutcome, InvalidSettings};
+use folio_mesh::balance::InstanceCall;
+use folio_mesh::deadline::HEADER;
+use folio_mesh::discovery::{Discovery, Instance, InstanceId, InvalidName, ServiceName};
+use folio_mesh::{BalanceSettings, Balancer, Deadline, Pick, RetryBudget};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+
+use crate::body::{AnswerBody, BodyError};
+use crate::config::{AnswerKind, Repeat};
+use crate::headers::remove_between_hops;
+use crate::problem::Problem;
+use crate::route::Matched;
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Connections of which nobody has need are closed after this time, before the services close them.
+const IDLE: Duration = Duration::from_secs(20);
+/// What a request keeps of its deadline to make the answer its own.
+const MARGIN: Duration = Duration::from_millis(20);
+/// Most retries for a hundred requests, and those a second that may be had anyway.
+const RETRIES_PERCENT: u8 = 20;
+const RETRIES_RESERVE: u32 = 10;
+/// Instances that are asked for one request at most.
+const TRIES_MAX: usize = 3;
+/// When asking again may help where there is nobody to ask.
+const NOBODY: Duration = Duration::from_secs(1);
+
+/// The services behind the door.
+#[derive(Debug)]
+pub struct Upstreams {
+    services: BTreeMap<String, Upstream>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+#[derive(Debug)]
+struct Upstream {
+    balancer: Balancer,
+    budget: RetryBudget,
+}
+
+/// What is asked of a service.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) matched: &'a Matched,
+    pub(crate) method: Method,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) deadline: Deadline,
+}
+
+/// What was answered, and by whom.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: Result<Response<AnswerBody>, Problem>,
+    /// Whom it was asked of, in their order.
+    pub(crate) tried: Vec<InstanceId>,
+}
+
+/// What came of one try that is not the end of it.
+enum Failed {
+    /// It was surely not received.
+    Unsent,
+    /// It may have been done.
+    Unknown,
+    /// There was no answer in time.
+    Late,
+    /// It was answered that it cannot be done now.
+    Answered(Box<Response<AnswerBody>>),
+}
+
+impl Upstreams {
+    /// Asks these services where `discovery` finds them.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`].
+    pub fn new(
+        services: &BTreeSet<String>,
+        discovery: &dyn Discovery,
+        settings: BalanceSettings,
+    ) -> Result<Self, UpstreamError> {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector);
+        let services = services.iter().map(|name| {
+            let service: ServiceName = name.parse()?;
+            let watch = discovery.watch(&service);
+            let upstream = Upstream {
+                balancer: Balancer::new(service, watch, settings)?,
+                budget: RetryBudget::new(name, RETRIES_PERCENT, RETRIES_RESERVE),
+            };
+            Ok((name.clone(), upstream))
+        });
+        Ok(Self {
+            services: services.collect::<Result<_, UpstreamError>>()?,
+            client,
+        })
+    }
+
+    /// What picks among the instances of each service.
+    pub fn balancers(&self) -> impl Iterator<Item = &Balancer> {
+        self.services.values().map(|upstream| &upstream.balancer)
+    }
+
+    /// Asks a service.
+    pub(crate) async fn ask(&self, asked: Asked<'_>) -> Answered {
+        let mut tried = Vec::new();
+        let answer = self.answer(&asked, &mut tried).await;
+        Answered { answer, tried }
+    }
+
+    /// Looks something up at any instance of a service, such as its documents.
+    pub(crate) async fn look_up(
+        &self,
+        service: &str,
+        path: &str,
+        within: Duration,
+    ) -> Option<Bytes> {
+        let upstream = self.services.get(service)?;
+        let call = upstream.balancer.pick(Pick::Load, &[]).await.ok()?;
+        let uri = format!("http://{}{path}", call.instance().address);
+        let request = Request::get(uri).body(Full::default()).ok()?;
+        let whole = async {
+            let answer = self.client.request(request).await.ok()?;
+            let is_fine = answer.status().is_success();
+            let body = answer.into_body().collect().await.ok()?;
+            is_fine.then(|| body.to_bytes())
+        };
+        timeout(within, whole).await.ok()?
+    }
+
+    async fn answer(
+        &self,
+        asked: &Asked<'_>,
+        tried: &mut Vec<InstanceId>,
+    ) -> Result<Response<AnswerBody>, Problem> {
+        let service = &asked.matched.service;
+        let upstream = self.services.get(service);
+        let upstream = upstream.ok_or_else(|| nobody(service))?;
+        upstream.budget.deposit();
+        let pick = asked.matched.key.as_deref();
+        let pick = pick.map_or(Pick::Load, |key| Pick::Key(key.as_bytes()));
+        let mut last = None;
+        loop {
+            let Ok(call) = upstream.balancer.pick(pick, tried).await else {
+                return told(last, service, asked);
+            };
+            tried.push(call.instance().id.clone());
+            let failed = match self.try_once(asked, call).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let may_repeat = match (&failed, asked.matched.route.repeat) {
+                (Failed::Unsent, _) => true,
+                (_, Repeat::Reads | Repeat::ByKey | Repeat::ById) => true,
+                (_, Repeat::Never) => false,
+            };
+            let is_in_time = asked.deadline.less(MARGIN).left().is_some();
+            last = Some(failed);
+            if !may_repeat || !is_in_time || tried.len() >= TRIES_MAX || !upstream.budget.withdraw()
+            {
+                return told(last, service, asked);
+            }
+            metrics::counter!("folio_gateway_retries_total", "service" => service.clone())
+                .increment(1);
+        }
+    }
+
+    async fn try_once(
+        &self,
+        asked: &Asked<'_>,
+        call: InstanceCall,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let deadline = asked.deadline.less(MARGIN);
+        let left = deadline.left().unwrap_or_default();
+        let each = left.min(asked.matched.route.each);
+        let Some(request) = asked.request(call.instance()) else {
+            call.record(CallOutcome::Ignored);
+            return Err(Failed::Unsent);
+        };
+        match timeout(each, self.client.request(request)).await {
+            // Whoever waits no longer, because of its own deadline, says nothing of the instance.
+            Err(_) if left < asked.matched.route.each => {
+                call.record(CallOutcome::Abandoned);
+                Err(Failed::Late)
+            }
+            Err(_) => {
+                call.record(CallOutcome::Failure);
+                Err(Failed::Late)
+            }
+            Ok(Err(error)) => {
+                call.record(CallOutcome::Failure);
+                Err(if error.is_connect() {
+                    Failed::Unsent
+                } else {
+                    Failed::Unknown
+                })
+            }
+            Ok(Ok(answer)) => asked.passed_on(answer, call),
+        }
+    }
+}
+
+impl Asked<'_> {
+    fn request(&self, instance: &Instance) -> Option<Request<Full<Bytes>>> {
+        let query = self.query.map(|query| format!("?{query}"));
+        let query = query.unwrap_or_default();
+        let uri = format!("http://{}{}{query}", instance.address, self.matched.path);
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(uri)
+            .version(Version::HTTP_11)
+            .header(HEADER, self.deadline.less(MARGIN).header())
+            .header("folio-instance", instance.id.as_str());
+        if let Some(headers) = request.headers_mut() {
+            for (name, value) in &self.headers {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        request.body(Full::new(self.body.clone())).ok()
+    }
+
+    fn passed_on(
+        &self,
+        answer: Response<Incoming>,
+        call: InstanceCall,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let status = answer.status();
+        // It is somebody else who listens there by now, and has not looked at the request.
+        if status == StatusCode::MISDIRECTED_REQUEST {
+            call.record(CallOutcome::Failure);
+            return Err(Failed::Unsent);
+        }
+        let (mut head, body) = answer.into_parts();
+        remove_between_hops(&mut head.headers);
+        let body = body.map_err(BodyError::from).boxed_unsync();
+        if status.is_server_error() {
+            call.record(CallOutcome::Failure);
+            let answer = Response::from_parts(head, AnswerBody::plain(body));
+            return Err(Failed::Answered(Box::new(answer)));
+        }
+        let until = match self.matched.route.answer {
+            AnswerKind::Bounded => self.deadline.left().map(|left| Instant::now() + left),
+            AnswerKind::Endless => None,
+        };
+        Ok(Response::from_parts(
+            head,
+            AnswerBody::of(body, call, until),
+        ))
+    }
+}
+
+/// What is said where there is nothing more to try.
+fn told(
+    last: Option<Failed>,
+    service: &str,
+    asked: &Asked<'_>,
+) -> Result<Response<AnswerBody>, Problem> {
+    let repeats = asked.matched.route.repeat != Repeat::Never;
+    let again = if repeats {
+        "send the same request again"
+    } else {
+        "look up what became of it before you send it again"
+    };
+    let problem = |status, code, what: &str| {
+        let detail = format!("{service} {what}; {again}");
+        if repeats {
+            Problem::passing(status, code, detail)
+        } else {
+            Problem::client(status, code, detail)
+        }
+    };
+    Err(match last {
+        Some(Failed::Answered(answer)) => return Ok(*answer),
+        Some(Failed::Unknown) => problem(
+            StatusCode::BAD_GATEWAY,
+            "outcome_unknown",
+            "has broken the connection off, and it is not known what it has done",
+        ),
+        Some(Failed::Late) => problem(
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_late",
+            "has not answered in time, and it is not known what it has done",
+        ),
+        Some(Failed::Unsent) | None => nobody(service),
+    })
+}
+
+fn nobody(service: &str) -> Problem {
+    Problem::passing(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "service_unavailable",
+        format!("there is no instance of {service} that can be reached; nothing was done"),
+    )
+    .after(NOBODY)
+}
+
+/// Why services cannot be asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// A service has no name that can be looked for.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The breakers cannot work.
+    #[error(transparent)]
+    Breaker(#[from] InvalidSettings),
+}
