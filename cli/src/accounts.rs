@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::mesh::{MeshArgs, MeshError};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -20,6 +21,8 @@ pub struct AccountsArgs {
     server: ServerArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    mesh: MeshArgs,
     /// The book to serve; its databases are named after it.
     #[arg(long, default_value = BOOK, value_name = "NAME")]
     book: BookName,
@@ -58,10 +61,18 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
         arguments.book
     );
     let router = http::accounts_router(service.ledger());
-    let listen = arguments.listen.clone();
-    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
+    let mesh = arguments.mesh.open()?;
+    let listen = &arguments.listen;
+    let result = mesh
+        .serve(
+            &format!("accounts-{}", arguments.book),
+            listener,
+            router,
+            listen,
+        )
+        .await;
     service.stop().await;
-    result.map_err(AccountsError::Serve)
+    Ok(result?)
 }
 
 /// Why the accounts service does not run.
@@ -80,7 +91,10 @@ pub enum AccountsError {
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The listener failed.
+    /// It is not found, or finds nobody, or its listener failed.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// Its address is not known.
     #[error("the accounts service failed to serve")]
     Serve(#[source] std::io::Error),
     /// Signals cannot be waited for.

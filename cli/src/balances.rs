@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::mesh::{BookAt, MeshArgs, MeshError, books_at};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -23,12 +24,17 @@ pub struct BalancesArgs {
     server: ServerArgs,
     #[command(flatten)]
     listen: ListenArgs,
-    /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`. Once for each book.
-    #[arg(long = "feed", required = true, value_name = "BOOK=URL")]
-    feeds: Vec<BookFeed>,
+    #[command(flatten)]
+    mesh: MeshArgs,
+    /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`, or `a` where a registry knows. Once for each book.
+    #[arg(long = "feed", required = true, value_name = "BOOK[=URL]")]
+    feeds: Vec<BookAt>,
     /// Where the transfers service is: with it, all books are reconciled with what moves money between them.
     #[arg(long, value_name = "URL")]
     transfers: Option<String>,
+    /// Reconcile with the transfers service that the registry knows.
+    #[arg(long, conflicts_with = "transfers")]
+    reconcile: bool,
     /// The database of the read models.
     #[arg(long, default_value = DATABASE, value_name = "NAME")]
     database: String,
@@ -48,14 +54,21 @@ pub async fn run(arguments: BalancesArgs) -> Result<(), BalancesError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<(), BalancesError> {
+    let mesh = arguments.mesh.open()?;
+    let said = arguments.transfers.as_deref();
+    let transfers =
+        (said.is_some() || arguments.reconcile).then(|| mesh.address("transfers", said));
+    let feeds = Feeds {
+        books: books_at(&mesh, &arguments.feeds)?
+            .into_iter()
+            .map(|(book, accounts)| BookFeed { book, accounts })
+            .collect(),
+        transfers: transfers.transpose()?,
+    };
     let start = async {
         let database = prepare_balances(&server.config, &arguments.database).await?;
         let connections = BalancesConnections::default();
         let figures = figures::recorded();
-        let feeds = Feeds {
-            books: arguments.feeds.clone(),
-            transfers: arguments.transfers.clone(),
-        };
         let service = BalancesService::start(&database, &feeds, connections, figures).await?;
         Ok::<_, BalancesError>(service)
     };
@@ -68,10 +81,11 @@ async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<()
     let address = listener.local_addr().map_err(BalancesError::Serve)?;
     println!("balances listens at http://{address}");
     let router = http::balances_router(service.shelf());
-    let listen = arguments.listen.clone();
-    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
+    let result = mesh
+        .serve("balances", listener, router, &arguments.listen)
+        .await;
     service.stop().await;
-    result.map_err(BalancesError::Serve)
+    Ok(result?)
 }
 
 /// Why the balances service does not run.
@@ -90,7 +104,10 @@ pub enum BalancesError {
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The listener failed.
+    /// It is not found, or finds nobody, or its listener failed.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// Its address is not known.
     #[error("the balances service failed to serve")]
     Serve(#[source] std::io::Error),
     /// Signals cannot be waited for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use ledger_example::balances::{BookFeed, GuardedFeed, GuardedFeedError};
+use ledger_example::balances::{BookFeed, FEED, GuardedFeed, GuardedFeedError};
 use ledger_example::transit::{FollowError, Followed, Owner, Report, reconcile};
 use thiserror::Error;
 
@@ -31,11 +31,10 @@ pub struct InTransitArgs {
 pub async fn run(arguments: InTransitArgs) -> Result<Finding, InTransitError> {
     let books = arguments.feeds.into_iter();
     let books = books.map(|BookFeed { book, accounts }| {
-        let feed = GuardedFeed::new(&format!("feed-{book}"), &format!("{accounts}/v1/feed"))?;
+        let feed = GuardedFeed::new(&format!("feed-{book}"), accounts, FEED)?;
         Ok(followed(Owner::Book(book), feed))
     });
-    let transfers = arguments.transfers.trim_end_matches('/');
-    let sagas = GuardedFeed::new("feed-transfers", &format!("{transfers}/v1/feed"))?;
+    let sagas = GuardedFeed::new("feed-transfers", arguments.transfers, FEED)?;
     let followed: Result<Vec<_>, GuardedFeedError> =
         books.chain([Ok(followed(Owner::Sagas, sagas))]).collect();
     let bar = progress_bar("reading", 0);

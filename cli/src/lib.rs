@@ -4,7 +4,8 @@
 //!
 //! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
 //! * [`supervisor`]: runs the services as processes, and again what has died.
-//! * [`accounts`], [`balances`], [`rails`], [`transfers`]: a service alone; what they have in common is in [`listen`] and [`figures`].
+//! * [`accounts`], [`balances`], [`rails`], [`transfers`]: a service alone; what they have in common is in [`listen`], [`mesh`] and [`figures`].
+//! * [`gateway`]: the one front door of all of them.
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`check`]: whether what must be so of a book is so after every command.
@@ -27,11 +28,13 @@ pub mod client;
 pub mod demo;
 pub mod export;
 pub mod figures;
+pub mod gateway;
 pub mod import;
 pub mod import_journal;
 pub mod in_transit;
 pub mod journal_file;
 pub mod listen;
+pub mod mesh;
 pub mod progress;
 pub mod projections;
 pub mod rails;
@@ -67,6 +70,8 @@ enum Command {
     Balances(balances::BalancesArgs),
     /// Start the transfers service alone, which asks the accounts services that it is told of, and the rails.
     Transfers(transfers::TransfersArgs),
+    /// Start the gateway alone, which finds the services by a registry.
+    Gateway(gateway::GatewayArgs),
     /// Start the rails service alone: stand-ins for a fraud screen, an exchange desk and a payment network.
     Rails(rails::RailsArgs),
     /// Post a bank's transactions from a CSV file through the HTTP API.
@@ -124,6 +129,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Up(arguments) => up::run(arguments).await?,
         Command::Accounts(arguments) => accounts::run(arguments).await?,
         Command::Balances(arguments) => balances::run(arguments).await?,
+        Command::Gateway(arguments) => gateway::run(arguments).await?,
         Command::Rails(arguments) => rails::run(arguments).await?,
         Command::Transfers(arguments) => transfers::run(arguments).await?,
         Command::Import(arguments) => {

@@ -19,6 +19,7 @@ pub const PORTS: Ports = Ports {
     balances: 7403,
     rails: 7404,
     transfers: 7405,
+    gateway: 7400,
 };
 
 /// How often a supervised service looks whether its supervisor is still there.
@@ -37,6 +38,8 @@ pub struct Ports {
     pub rails: u16,
     /// The transfers service.
     pub transfers: u16,
+    /// The gateway.
+    pub gateway: u16,
 }
 
 /// Where to listen.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::mesh::{MeshArgs, MeshError};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -21,6 +22,8 @@ pub struct RailsArgs {
     server: ServerArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    mesh: MeshArgs,
     /// The database of what was asked and answered.
     #[arg(long, default_value = DATABASE, value_name = "NAME")]
     database: String,
@@ -52,9 +55,10 @@ async fn start_and_serve(server: &Server, arguments: &RailsArgs) -> Result<(), R
     let address = listener.local_addr().map_err(RailsError::Serve)?;
     println!("rails listens at http://{address}");
     let router = http::rails_router(service.rails());
-    let listen = arguments.listen.clone();
-    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
-    result.map_err(RailsError::Serve)
+    let mesh = arguments.mesh.open()?;
+    let listen = &arguments.listen;
+    let result = mesh.serve("rails", listener, router, listen).await;
+    Ok(result?)
 }
 
 /// Why the rails service does not run.
@@ -73,7 +77,10 @@ pub enum RailsError {
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The listener failed.
+    /// It is not found, or finds nobody, or its listener failed.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// Its address is not known.
     #[error("the rails service failed to serve")]
     Serve(#[source] std::io::Error),
     /// Signals cannot be waited for.

@@ -1,7 +1,6 @@
 //! `ledger transfers`: the service that carries transfers between books out, as a process of its own.
 
 use clap::Args;
-use ledger_example::balances::BookFeed;
 use ledger_example::http;
 use ledger_example::http::outside::OutsideSettings;
 use ledger_example::service::PrepareError;
@@ -12,6 +11,7 @@ use thiserror::Error;
 
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::mesh::{BookAt, MeshArgs, MeshError, books_at};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -25,12 +25,14 @@ pub struct TransfersArgs {
     server: ServerArgs,
     #[command(flatten)]
     listen: ListenArgs,
-    /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`. Once for each book.
-    #[arg(long = "book", required = true, value_name = "BOOK=URL")]
-    books: Vec<BookFeed>,
-    /// Where the rails are.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7404")]
-    rails: String,
+    #[command(flatten)]
+    mesh: MeshArgs,
+    /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`, or `a` where a registry knows. Once for each book.
+    #[arg(long = "book", required = true, value_name = "BOOK[=URL]")]
+    books: Vec<BookAt>,
+    /// Where the rails are, where no registry knows.
+    #[arg(long, value_name = "URL")]
+    rails: Option<String>,
     /// The database of the logs of transfers.
     #[arg(long, default_value = DATABASE, value_name = "NAME")]
     database: String,
@@ -49,12 +51,10 @@ pub async fn run(arguments: TransfersArgs) -> Result<(), TransfersError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(), TransfersError> {
-    let books = arguments.books.iter();
+    let mesh = arguments.mesh.open()?;
     let asked = Asked {
-        books: books
-            .map(|book| (book.book.clone(), book.accounts.clone()))
-            .collect(),
-        rails: arguments.rails.clone(),
+        books: books_at(&mesh, &arguments.books)?,
+        rails: mesh.address("rails", arguments.rails.as_deref())?,
     };
     let start = async {
         let databases = TransfersDatabases::prepare(&server.config, &arguments.database).await?;
@@ -71,10 +71,11 @@ async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(
     let address = listener.local_addr().map_err(TransfersError::Serve)?;
     println!("transfers listens at http://{address}");
     let router = http::transfers_router(service.transfers());
-    let listen = arguments.listen.clone();
-    let result = http::serve(listener, router, async move { listen.stopped().await }).await;
+    let result = mesh
+        .serve("transfers", listener, router, &arguments.listen)
+        .await;
     service.stop().await;
-    result.map_err(TransfersError::Serve)
+    Ok(result?)
 }
 
 /// Why the transfers service does not run.
@@ -93,7 +94,10 @@ pub enum TransfersError {
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The listener failed.
+    /// It is not found, or finds nobody, or its listener failed.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// Its address is not known.
     #[error("the transfers service failed to serve")]
     Serve(#[source] std::io::Error),
     /// Signals cannot be waited for.

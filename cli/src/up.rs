@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use folio_mesh::discovery::{PrepareRegistryError, Registry};
+use folio_mesh::identity::{KeyFileError, SignError, SigningKey};
+use gateway_example::auth::{LocalIssuer, Subject};
 use ledger_example::balances::{BalancesConnections, provision_balances};
 use ledger_example::rails::{RailsService, provision_rails};
 use ledger_example::service::PrepareError;
@@ -20,12 +23,18 @@ use crate::listen::{self, ListenError, PORTS};
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 use crate::stop;
 use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
-use crate::{balances, rails, transfers};
+use crate::{balances, gateway, mesh, rails, transfers};
 
 /// The books that there are from the start.
 const BOOKS: [&str; 2] = ["a", "b"];
 /// The book of the versions that had one. Where it is there, it is served on.
 const FIRST_BOOK: &str = "accounts";
+/// Instances of each accounts service.
+const INSTANCES: usize = 2;
+/// Services that are listed in the registry, and the gateway, each with connections of its own to it.
+const LISTED: usize = 10;
+/// How long the tokens of the greeting are good.
+const TOKENS_LAST: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Longest wait for the services, and for the read models before the greeting.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Lines of a log that are shown when its service does not start.
@@ -54,10 +63,13 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     println!("Starting PostgreSQL …");
     let books = BOOKS.len().saturating_add(1);
     let connections = Connections::default().total().saturating_mul(books);
+    let connections = connections.saturating_mul(INSTANCES);
     let connections = connections
         .saturating_add(BalancesConnections::default().total(books))
         .saturating_add(RailsService::CONNECTIONS)
-        .saturating_add(TransfersService::CONNECTIONS);
+        .saturating_add(TransfersService::CONNECTIONS)
+        .saturating_add(gateway::CONNECTIONS)
+        .saturating_add(Registry::CONNECTIONS.saturating_mul(LISTED));
     let server = tokio::select! {
         server = Server::start(&arguments.server, connections) => server?,
         // The cluster, if it has come up by now, is found again at the next start.
@@ -87,7 +99,10 @@ async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<
 
 /// The services, where they are.
 struct Services {
+    /// The first instance of each book, and the others.
     accounts: Vec<(BookName, Started)>,
+    others: Vec<Started>,
+    gateway: Started,
     balances: Started,
     rails: Started,
     transfers: Started,
@@ -96,7 +111,8 @@ struct Services {
 impl Services {
     fn all(&self) -> impl Iterator<Item = &Started> {
         let accounts = self.accounts.iter().map(|(_, service)| service);
-        accounts.chain([&self.balances, &self.transfers, &self.rails])
+        let accounts = accounts.chain(&self.others);
+        accounts.chain([&self.balances, &self.transfers, &self.rails, &self.gateway])
     }
 }
 
@@ -107,7 +123,8 @@ async fn start(
     supervisor: &mut Supervisor,
     began: Instant,
 ) -> Result<(), UpError> {
-    let services = start_services(&server.config, arguments, supervisor).await?;
+    let keys = Keys::in_folder(&arguments.server.data_folder()?.join("keys"))?;
+    let services = start_services(&server.config, arguments, supervisor, &keys).await?;
     let probe = Probe::new()?;
     for service in services.all() {
         ready(&probe, service).await?;
@@ -123,53 +140,135 @@ async fn start(
     if !probe.caught_up(&urls, &url, PATIENCE).await? {
         println!("The read models are still catching up; see {url}/readyz");
     }
-    println!("{}", greeting(server, &services, began));
+    println!("{}", greeting(server, &services, &keys, began)?);
     Ok(())
 }
 
-/// Makes the databases and logins, and has each service run on its own.
+/// The keys of a private installation: of who issues its tokens, and by which its gateway vouches for who asks.
+struct Keys {
+    issuer: LocalIssuer,
+    gateway: PathBuf,
+}
+
+impl Keys {
+    fn in_folder(folder: &Path) -> Result<Self, UpError> {
+        let gateway = folder.join("gateway");
+        // The services are told of it before the gateway starts.
+        SigningKey::in_folder(&gateway)?;
+        let issuer = folder.join("issuer");
+        Ok(Self {
+            issuer: LocalIssuer::in_folder(&issuer, gateway::ISSUER, gateway::AUDIENCE)?,
+            gateway,
+        })
+    }
+
+    /// A token for somebody of this role.
+    fn token(&self, role: &str) -> Result<String, UpError> {
+        let subject: Subject = role.parse().map_err(UpError::Role)?;
+        Ok(self
+            .issuer
+            .issue(&subject, &gateway::scopes_of(role), TOKENS_LAST)?)
+    }
+}
+
+/// What is started alike of all services.
+struct Starts<'a> {
+    supervisor: &'a mut Supervisor,
+    registry: String,
+    gateway_keys: String,
+}
+
+impl Starts<'_> {
+    /// Starts an instance of a service, which is called after it, and after its number from the second one on.
+    fn start(
+        &mut self,
+        (service, number): (&str, usize),
+        words: &[&str],
+        login: &Config,
+        listener: TcpListener,
+    ) -> Result<Started, UpError> {
+        let instance = format!("{service}-{number}");
+        let name = if number == 1 { service } else { &instance };
+        let instance_words = ["--instance", &instance];
+        let words = words.iter().chain(&instance_words);
+        Ok(self.supervisor.start(Service {
+            name: name.to_owned(),
+            arguments: words.map(|word| (*word).to_owned()).collect(),
+            environment: vec![
+                ("DATABASE_URL", connection_string(login)),
+                ("FOLIO_REGISTRY_URL", self.registry.clone()),
+                ("FOLIO_GATEWAY_KEYS", self.gateway_keys.clone()),
+            ],
+            listener,
+        })?)
+    }
+}
+
+/// Makes the databases and logins, and has each service run on its own. They find each other by the registry.
 async fn start_services(
     server: &Config,
     arguments: &UpArgs,
     supervisor: &mut Supervisor,
+    keys: &Keys,
 ) -> Result<Services, UpError> {
-    let mut start = |name: String, words: Vec<String>, login: &Config, listener: TcpListener| {
-        supervisor.start(Service {
-            name,
-            arguments: words,
-            environment: vec![("DATABASE_URL", connection_string(login))],
-            listener,
-        })
+    Registry::prepare(server, mesh::DATABASE).await?;
+    let registry = Registry::provision(server, mesh::DATABASE).await?;
+    let mut starts = Starts {
+        supervisor,
+        registry: connection_string(&registry),
+        gateway_keys: keys
+            .gateway
+            .join(SigningKey::PUBLIC_FILE)
+            .display()
+            .to_string(),
     };
-    let mut accounts = Vec::new();
-    for (book, listener) in listeners(server, arguments).await? {
+    let (mut accounts, mut others) = (Vec::new(), Vec::new());
+    for (book, first) in listeners(server, arguments).await? {
         let login = AccountsDatabases::provision(server, &book).await?;
-        let words = ["accounts", "--book", book.as_str()].map(str::to_owned);
-        let name = format!("accounts-{book}");
-        accounts.push((book, start(name, words.into(), &login, listener)?));
+        let service = format!("accounts-{book}");
+        let words = ["accounts", "--book", book.as_str()];
+        let started = starts.start((&service, 1), &words, &login, first)?;
+        for number in 2..=INSTANCES {
+            let instance = (service.as_str(), number);
+            others.push(starts.start(instance, &words, &login, listen::free()?)?);
+        }
+        accounts.push((book, started));
     }
+    let books: Vec<&str> = accounts.iter().map(|(book, _)| book.as_str()).collect();
+    let of_books = |option| books.iter().flat_map(move |book| [option, *book]);
+
     let login = provision_balances(server, balances::DATABASE).await?;
-    let transfers_socket = listener(arguments, PORTS.transfers)?;
-    let transfers_url = listen::url(&transfers_socket)?;
-    let mut words = ["balances", "--transfers", &transfers_url]
-        .map(str::to_owned)
-        .to_vec();
-    for (book, service) in &accounts {
-        words.extend(["--feed".to_owned(), format!("{book}={}", service.url())]);
-    }
+    let words: Vec<&str> = ["balances", "--reconcile"]
+        .into_iter()
+        .chain(of_books("--feed"))
+        .collect();
     let socket = listener(arguments, PORTS.balances)?;
-    let balances = start("balances".to_owned(), words, &login, socket)?;
+    let balances = starts.start(("balances", 1), &words, &login, socket)?;
+
     let login = provision_rails(server, rails::DATABASE).await?;
     let socket = listener(arguments, PORTS.rails)?;
-    let rails = start("rails".to_owned(), vec!["rails".to_owned()], &login, socket)?;
+    let rails = starts.start(("rails", 1), &["rails"], &login, socket)?;
+
     let login = TransfersDatabases::provision(server, transfers::DATABASE).await?;
-    let mut words = vec!["transfers".to_owned(), "--rails".to_owned(), rails.url()];
-    for (book, service) in &accounts {
-        words.extend(["--book".to_owned(), format!("{book}={}", service.url())]);
-    }
-    let transfers = start("transfers".to_owned(), words, &login, transfers_socket)?;
+    let words: Vec<&str> = ["transfers"]
+        .into_iter()
+        .chain(of_books("--book"))
+        .collect();
+    let socket = listener(arguments, PORTS.transfers)?;
+    let transfers = starts.start(("transfers", 1), &words, &login, socket)?;
+
+    let login = gateway::provision(server).await.map_err(Box::new)?;
+    let (jwks, signing) = (
+        keys.issuer.jwks().display().to_string(),
+        keys.gateway.display().to_string(),
+    );
+    let words = ["gateway", "--jwks", &jwks, "--keys", &signing];
+    let socket = listener(arguments, PORTS.gateway)?;
+    let gateway = starts.start(("gateway", 1), &words, &login, socket)?;
     Ok(Services {
         accounts,
+        others,
+        gateway,
         balances,
         rails,
         transfers,
@@ -226,30 +325,42 @@ fn last_lines(log: &PathBuf) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-fn greeting(server: &Server, services: &Services, began: Instant) -> String {
+fn greeting(
+    server: &Server,
+    services: &Services,
+    keys: &Keys,
+    began: Instant,
+) -> Result<String, UpError> {
     let mut lines = vec![format!("PostgreSQL  {}", server.description())];
     for service in services.all() {
-        lines.push(format!("{:<11} {}", service.name, service.url()));
+        lines.push(format!("{:<12} {}", service.name, service.url()));
     }
-    lines.push("            each with /openapi.json, /livez, /readyz, /metrics".to_owned());
-    let (reads, transfers) = (services.balances.url(), services.transfers.url());
+    lines.push("             each with /openapi.json, /livez, /readyz; the gateway's document is of all of them".to_owned());
     if let Some(folder) = services.balances.log.parent() {
-        lines.push(format!("logs        {}", folder.display()));
+        lines.push(format!("logs         {}", folder.display()));
     }
-    let commands = services.accounts.first();
-    let commands = commands.map_or_else(String::new, |(_, first)| first.url());
+    lines.push(String::new());
+    lines.push("Tokens, for a week:".to_owned());
+    for role in ["reader", "operator", "auditor"] {
+        lines.push(format!(
+            "  export {}={}",
+            role.to_uppercase(),
+            keys.token(role)?
+        ));
+    }
+    let door = services.gateway.url();
     let seconds = began.elapsed().as_secs_f64();
     lines.push(format!(
         "
 Try:
-  curl {reads}/v1/accounts/checking/balance
-  curl -X POST {commands}/v1/accounts/checking/credits -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' -d '{{\"amount\":\"25.00\",\"currency\":\"EUR\",\"contra\":\"cash\"}}'
-  curl {commands}/v1/accounts/checking/events
-  curl -X POST {transfers}/v1/transfers -H 'Content-Type: application/json' -H 'Prefer: wait=10' -d '{{\"id\":\"my-transfer\",\"from\":{{\"book\":\"a\",\"account_id\":\"checking\"}},\"to\":{{\"book\":\"b\",\"account_id\":\"pension\"}},\"amount\":\"40.00\",\"currency\":\"EUR\"}}'
+  curl -H \"Authorization: Bearer $READER\" {door}/v1/accounts/checking/balance
+  curl -X POST {door}/v1/books/a/accounts/checking/credits -H \"Authorization: Bearer $OPERATOR\" -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' -d '{{\"amount\":\"25.00\",\"currency\":\"EUR\",\"contra\":\"cash\"}}'
+  curl -H \"Authorization: Bearer $AUDITOR\" {door}/v1/books/a/accounts/checking/events
+  curl -X POST {door}/v1/transfers -H \"Authorization: Bearer $OPERATOR\" -H 'Content-Type: application/json' -H 'Prefer: wait=10' -d '{{\"id\":\"my-transfer\",\"from\":{{\"book\":\"a\",\"account_id\":\"checking\"}},\"to\":{{\"book\":\"b\",\"account_id\":\"pension\"}},\"amount\":\"40.00\",\"currency\":\"EUR\"}}'
 
-Ready after {seconds:.1} s. Ctrl-C stops."
+Kill one of accounts-a and accounts-a-2, and none of these fails. Ready after {seconds:.1} s. Ctrl-C stops."
     ));
-    format!("\n{}", lines.join("\n"))
+    Ok(format!("\n{}", lines.join("\n")))
 }
 
 /// Why not everything runs.
@@ -284,6 +395,21 @@ pub enum UpError {
     /// No request can be made.
     #[error("the services cannot be asked")]
     Client(#[from] reqwest::Error),
+    /// The registry cannot be made.
+    #[error(transparent)]
+    Registry(#[from] PrepareRegistryError),
+    /// The gateway cannot be made ready.
+    #[error(transparent)]
+    Gateway(#[from] Box<gateway::GatewayError>),
+    /// A key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// A token cannot be issued.
+    #[error(transparent)]
+    Token(#[from] SignError),
+    /// A role of ours is nobody's name.
+    #[error(transparent)]
+    Role(folio_mesh::identity::InvalidName),
     /// A demo book cannot be seeded.
     #[error(transparent)]
     Demo(#[from] DemoError),

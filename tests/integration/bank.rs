@@ -252,6 +252,7 @@ fn arguments(api: &Api, file: &Path) -> ImportArgs {
     ImportArgs {
         file: PathBuf::from(file),
         url: api.url.parse().unwrap(),
+        token: None,
         currency: currency(),
         batch: 500,
         bad_rows: BadRows::Refuse,

@@ -132,6 +132,7 @@ async fn bank_book(folder: &Path, transactions: &str) -> Api {
     import::run(ImportArgs {
         file: folder.join(transactions),
         url: api.url.parse().unwrap(),
+        token: None,
         currency: Currency::from_code("CZK").unwrap(),
         batch: 500,
         bad_rows: BadRows::Refuse,

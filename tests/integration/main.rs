@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod api_keys;
 mod audit;
 mod bank;
 mod checks;
@@ -22,11 +23,13 @@ mod http;
 mod joint;
 mod journals;
 mod kill;
+mod limits;
 mod monitor;
 mod openapi;
 mod operators;
 mod outside;
 mod projections;
+mod registry;
 mod server;
 mod services;
 mod snapshots;

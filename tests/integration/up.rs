@@ -17,13 +17,13 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     assert_eq!(lines.len(), 4, "{lines:?}");
 
     // Each line works when pasted.
-    let balance = pasted(&lines[0]).await;
+    let balance = first.pasted(&lines[0]).await;
     assert_eq!(balance["balance"], "1386.73");
-    let credited = pasted(&lines[1]).await;
+    let credited = first.pasted(&lines[1]).await;
     assert_eq!(credited["balance"], "1411.73");
-    let events = pasted(&lines[2]).await;
+    let events = first.pasted(&lines[2]).await;
     assert_eq!(events["events"].as_array().unwrap().len(), 5);
-    let transfer = pasted(&lines[3]).await;
+    let transfer = first.pasted(&lines[3]).await;
     assert_eq!(
         (&transfer["state"], &transfer["money_is"]),
         (&"completed".into(), &"destination".into()),
@@ -60,7 +60,7 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
 
     let again = up(folder.path(), &[]).await;
     let lines = again.curl_lines();
-    let balance = pasted(&lines[0]).await;
+    let balance = again.pasted(&lines[0]).await;
     assert_eq!(
         (&balance["balance"], &balance["version"]),
         (&"1371.73".into(), &8.into())
@@ -92,11 +92,11 @@ async fn a_killed_program_loses_nothing() {
     let folder = data_folder();
     let first = up(folder.path(), &[]).await;
     let lines = first.curl_lines();
-    pasted(&lines[1]).await;
+    first.pasted(&lines[1]).await;
     first.program.signal(Signal::SIGKILL);
     first.program.end().await;
     let again = up(folder.path(), &["--empty"]).await;
-    let balance = pasted(&again.curl_lines()[0]).await;
+    let balance = again.pasted(&again.curl_lines()[0]).await;
     assert_eq!(balance["balance"], "1411.73");
     again.stops(Signal::SIGINT).await;
     assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
@@ -148,6 +148,20 @@ impl Up {
             .collect()
     }
 
+    /// Runs a line as a shell would into which the tokens were pasted before it.
+    async fn pasted(&self, line: &str) -> Value {
+        let lines = self.program.output().iter().map(|line| line.trim());
+        let tokens = lines.filter(|line| line.starts_with("export "));
+        let pasted = tokens.chain([line]).collect::<Vec<_>>().join("; ");
+        let words = ["-c", &format!("{pasted} --silent --show-error")];
+        let mut shell = command(Path::new("/bin/sh"), &words);
+        shell.env("no_proxy", "127.0.0.1");
+        let ended = run(shell).await;
+        assert!(ended.status.success(), "{line}: {}", ended.stderr);
+        serde_json::from_str(&ended.stdout)
+            .unwrap_or_else(|error| panic!("{line}: {error}: {}", ended.stdout))
+    }
+
     async fn stops(self, signal: Signal) {
         self.program.signal(signal);
         let (status, output) = self.program.end().await;
@@ -166,19 +180,6 @@ async fn all_is_well(folder: &Path) -> bool {
     let is_well = status.stdout.ends_with("\nall is well\n");
     assert_eq!(is_well, status.status.success(), "{status:?}");
     is_well
-}
-
-/// Runs a line as a shell would.
-async fn pasted(line: &str) -> Value {
-    let mut shell = command(
-        Path::new("/bin/sh"),
-        &["-c", &format!("{line} --silent --show-error")],
-    );
-    shell.env("no_proxy", "127.0.0.1");
-    let ended = run(shell).await;
-    assert!(ended.status.success(), "{line}: {}", ended.stderr);
-    serde_json::from_str(&ended.stdout)
-        .unwrap_or_else(|error| panic!("{line}: {error}: {}", ended.stdout))
 }
 
 /// A folder that PostgreSQL's own account can reach when the tests run as root.

@@ -73,7 +73,7 @@ impl Api {
         let listening = Listening::at(address, http::accounts_router(accounts.ledger())).await;
         let feed = BookFeed {
             book: databases.book.clone(),
-            accounts: listening.url.clone(),
+            accounts: (&listening.url).into(),
         };
         let connections = BalancesConnections::default();
         let feeds = Feeds {
@@ -204,11 +204,11 @@ impl Reads {
         let database = database.expect("a database for balances");
         let feeds = books.iter().map(|api| BookFeed {
             book: api.databases.book.clone(),
-            accounts: api.url.clone(),
+            accounts: (&api.url).into(),
         });
         let feeds = Feeds {
             books: feeds.collect(),
-            transfers,
+            transfers: transfers.map(Into::into),
         };
         let connections = BalancesConnections::default();
         let service = BalancesService::start(&database, &feeds, connections, None)

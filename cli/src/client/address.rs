@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use reqwest::Url;
 use thiserror::Error;
 
-/// The address of a service of a ledger, such as `http://127.0.0.1:7401`.
+/// The address of a service of a ledger, such as `http://127.0.0.1:7401`; or of a book behind a gateway, such as
+/// `http://127.0.0.1:7400/v1/books/a`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerAddress(Url);
 
@@ -23,6 +24,14 @@ impl LedgerAddress {
     /// The address of what is reached by these segments. A segment may hold any characters.
     pub(super) fn join(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();
+        // Behind a gateway the version is said once, before the book.
+        let names_version = url
+            .path_segments()
+            .is_some_and(|mut path| path.next() == Some("v1"));
+        let segments = match segments {
+            ["v1", rest @ ..] if names_version => rest,
+            whole => whole,
+        };
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
@@ -61,6 +70,7 @@ mod tests {
             ("http://127.0.0.1:7401", "704", "http://127.0.0.1:7401/v1/accounts/704"),
             ("http://[::1]:80/", "704", "http://[::1]/v1/accounts/704"),
             ("http://bank/ledger", "704", "http://bank/ledger/v1/accounts/704"),
+            ("http://bank/v1/books/a", "704", "http://bank/v1/books/a/accounts/704"),
             ("http://bank/ledger/", "a/b?c", "http://bank/ledger/v1/accounts/a%2Fb%3Fc"),
         ];
         for (text, account, expected) in table {

@@ -31,12 +31,30 @@ pub use retry::RetryPolicy;
 
 use messages::{BulkPostings, OpeningPage};
 
+/// A token by which a gateway knows who asks.
+#[derive(Clone)]
+pub struct AccessToken(String);
+
+impl From<&str> for AccessToken {
+    fn from(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(..)")
+    }
+}
+
 /// A connection to one ledger, in the name of one actor.
 #[derive(Debug, Clone)]
 pub struct LedgerClient {
     http: reqwest::Client,
     address: LedgerAddress,
     actor: &'static str,
+    /// What a gateway knows it by.
+    token: Option<AccessToken>,
     /// The book that is read, where it is named.
     book: Option<BookName>,
     retry: RetryPolicy,
@@ -77,9 +95,16 @@ impl LedgerClient {
             http,
             address,
             actor,
+            token: None,
             book: None,
             retry: RetryPolicy::default(),
         })
+    }
+
+    /// The same client, which a gateway knows by this token.
+    #[must_use]
+    pub fn with_token(self, token: Option<AccessToken>) -> Self {
+        Self { token, ..self }
     }
 
     /// The same client, which reads this book where several have what is asked for.
@@ -285,14 +310,21 @@ impl LedgerClient {
     }
 
     fn read(&self, url: &Url) -> RequestBuilder {
-        self.http.get(url.clone()).header("Folio-Actor", self.actor)
+        self.known(self.http.get(url.clone()))
     }
 
     fn write(&self, url: &Url, key: &str) -> RequestBuilder {
-        self.http
-            .post(url.clone())
-            .header("Folio-Actor", self.actor)
+        self.known(self.http.post(url.clone()))
             .header("Idempotency-Key", key)
+    }
+
+    /// By the name that it gives itself, and by what a gateway takes.
+    fn known(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.header("Folio-Actor", self.actor);
+        match &self.token {
+            Some(AccessToken(token)) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Sends a request until it is answered for good.

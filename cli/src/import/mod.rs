@@ -20,7 +20,7 @@ pub use summary::ImportSummary;
 
 use crate::{
     bank_file::{AccountId, BadRows, BankFile, BankTransaction},
-    client::{LedgerAddress, LedgerClient, OpenAccount, Overdraft},
+    client::{AccessToken, LedgerAddress, LedgerClient, OpenAccount, Overdraft},
     progress::progress_bar,
 };
 
@@ -32,6 +32,9 @@ pub struct ImportArgs {
     /// The accounts service of the book
     #[arg(long, default_value = LedgerAddress::COMMANDS)]
     pub url: LedgerAddress,
+    /// The token by which a gateway knows who imports
+    #[arg(long, env = "FOLIO_TOKEN", hide_env_values = true, value_parser = |text: &str| Ok::<_, std::convert::Infallible>(AccessToken::from(text)))]
+    pub token: Option<AccessToken>,
     /// The currency of all amounts in the file
     #[arg(long, default_value = "CZK")]
     pub currency: Currency,
@@ -58,6 +61,7 @@ pub async fn run(args: ImportArgs) -> Result<ImportSummary, ImportError> {
     let file = BankFile::open(&args.file, args.currency, args.bad_rows)?;
     let ledger =
         LedgerClient::new(args.url, ACTOR).map_err(|source| ImportError::NoClient { source })?;
+    let ledger = ledger.with_token(args.token);
     let mut summary = import(&ledger, args.currency, args.batch, file).await?;
     summary.elapsed = started.elapsed();
     Ok(summary)

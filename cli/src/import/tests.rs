@@ -8,6 +8,7 @@ fn args(ledger: &StandIn) -> ImportArgs {
     ImportArgs {
         file: SAMPLE.into(),
         url: ledger.address.parse().unwrap(),
+        token: None,
         currency: Currency::from_code("CZK").unwrap(),
         batch: 7,
         bad_rows: BadRows::Refuse,

@@ -27,6 +27,7 @@ async fn imported() -> StandIn {
     let args = ImportArgs {
         file: SAMPLE.into(),
         url: ledger.address.parse().unwrap(),
+        token: None,
         currency: czk(),
         batch: 500,
         bad_rows: BadRows::Refuse,

@@ -1,12 +1,14 @@
 //! A book's events over HTTP, behind circuit breakers.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings};
 use folio_core::{BatchSize, Filter, Page, Position, ReadError, StoreId};
-use folio_mesh::{CallPermit, CircuitBreaker};
+use folio_mesh::balance::InstanceCall;
+use folio_mesh::{CallPermit, CircuitBreaker, Pick};
 use folio_projections::Source;
 use folio_projections::feed::{
     FeedCall, FeedGuard, FeedOutcome, FeedPermit, FeedSettings, FeedSource, InvalidFeedUrl, Present,
@@ -14,6 +16,8 @@ use folio_projections::feed::{
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Duration;
+
+use crate::http::address::ServiceAddress;
 
 /// How long a breaker keeps away from a feed at most. What has come back is followed again after that long.
 const OPEN_MAX: Duration = Duration::from_secs(5);
@@ -32,9 +36,14 @@ pub struct GuardedFeed {
 struct Breakers {
     reads: CircuitBreaker,
     waits: CircuitBreaker,
+    address: ServiceAddress,
 }
 
-struct Permitted(CallPermit);
+struct Permitted {
+    permit: CallPermit,
+    instance: Option<InstanceCall>,
+    at: Option<SocketAddr>,
+}
 
 /// Why a feed cannot be followed.
 #[derive(Debug, Error)]
@@ -49,12 +58,22 @@ pub enum GuardedFeedError {
 }
 
 impl GuardedFeed {
-    /// The feed at `url`, behind breakers that are called `name` and `name`, `-news`.
+    /// The feed that a service has at `path`, behind breakers that are called `name` and `name`, `-news`.
     ///
     /// # Errors
     ///
     /// [`GuardedFeedError`].
-    pub fn new(name: &str, url: &str) -> Result<Self, GuardedFeedError> {
+    pub fn new(
+        name: &str,
+        address: impl Into<ServiceAddress>,
+        path: &str,
+    ) -> Result<Self, GuardedFeedError> {
+        let address = address.into();
+        let base = address.base().map(|mut base| {
+            base.set_path(path);
+            base.to_string()
+        });
+        let url = base.unwrap_or_else(|| address.text());
         let settings = FeedSettings::default();
         let reads = BreakerSettings {
             consecutive_failures: Some(5),
@@ -70,10 +89,11 @@ impl GuardedFeed {
         let breakers = Arc::new(Breakers {
             reads: CircuitBreaker::new(name, reads)?,
             waits: CircuitBreaker::new(format!("{name}-news"), waits)?,
+            address,
         });
         let guard = Arc::clone(&breakers) as Arc<dyn FeedGuard>;
         Ok(Self {
-            feed: FeedSource::guarded(url, settings, guard)?,
+            feed: FeedSource::guarded(&url, settings, guard)?,
             breakers,
         })
     }
@@ -100,16 +120,38 @@ impl FeedGuard for Breakers {
             FeedCall::Read => &self.reads,
             FeedCall::Wait => &self.waits,
         };
-        Ok(Box::new(Permitted(breaker.ask()?)))
+        let permit = breaker.ask()?;
+        let instance = match &self.address {
+            ServiceAddress::Url(_) => None,
+            // The same one each time: another one may tell of the store under another name, which has the reader compare.
+            ServiceAddress::Instances(balancer) => {
+                let key = Pick::Key(balancer.service().as_str().as_bytes());
+                Some(balancer.pick_now(key, &[])?)
+            }
+        };
+        Ok(Box::new(Permitted {
+            permit,
+            at: instance.as_ref().map(|call| call.instance().address),
+            // To be held back is no sign of load.
+            instance: instance.filter(|_| call == FeedCall::Read),
+        }))
     }
 }
 
 impl FeedPermit for Permitted {
+    fn address(&self) -> Option<SocketAddr> {
+        self.at
+    }
+
     fn record(self: Box<Self>, outcome: FeedOutcome) {
-        self.0.record(match outcome {
+        let outcome = match outcome {
             FeedOutcome::Answered => CallOutcome::Success,
             FeedOutcome::Failed => CallOutcome::Failure,
-        });
+        };
+        if let Some(call) = self.instance {
+            call.record(outcome);
+        }
+        self.permit.record(outcome);
     }
 }
 

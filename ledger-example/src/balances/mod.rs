@@ -17,7 +17,7 @@ mod shelf;
 pub use book_name::{BookName, InvalidBookName};
 pub use guarded_feed::{GuardedFeed, GuardedFeedError};
 pub use service::{
-    BalancesConnections, BalancesService, BookFeed, Feeds, InvalidBookFeed, StartBalancesError,
-    open_balances, prepare_balances, provision_balances,
+    BalancesConnections, BalancesService, BookFeed, FEED, Feeds, InvalidBookFeed,
+    StartBalancesError, open_balances, prepare_balances, provision_balances,
 };
 pub use shelf::{Shelf, ShelvedBook};

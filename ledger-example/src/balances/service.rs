@@ -16,20 +16,21 @@ use tokio_postgres::Config;
 use crate::balances::{
     BookName, GuardedFeed, GuardedFeedError, InvalidBookName, Shelf, ShelvedBook,
 };
+use crate::http::address::ServiceAddress;
 use crate::read_model::{BalancesProjector, BalancesQueries};
 use crate::service::PrepareError;
 use crate::transit::{Followed, InTransit, Owner};
 
 /// The route of a service that its events are read from.
-const FEED: &str = "/v1/feed";
+pub const FEED: &str = "/v1/feed";
 
-/// A book, and where its accounts service is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A book, and where its accounts service is. As text: `a=http://127.0.0.1:7401`.
+#[derive(Debug, Clone)]
 pub struct BookFeed {
     /// The book.
     pub book: BookName,
-    /// The service's address, such as `http://127.0.0.1:7401`.
-    pub accounts: String,
+    /// Where the service is.
+    pub accounts: ServiceAddress,
 }
 
 /// A text that says of no book where it is.
@@ -56,18 +57,18 @@ impl FromStr for BookFeed {
         })?;
         Ok(Self {
             book: book.parse()?,
-            accounts: accounts.trim_end_matches('/').to_owned(),
+            accounts: accounts.trim_end_matches('/').into(),
         })
     }
 }
 
 /// What the service reads.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Feeds {
     /// The books.
     pub books: Vec<BookFeed>,
     /// Where the transfers service is. With it, all books are reconciled with what moves money between them.
-    pub transfers: Option<String>,
+    pub transfers: Option<ServiceAddress>,
 }
 
 /// Sizes of the service's connection pools, for each book.
@@ -173,7 +174,7 @@ impl BalancesService {
             if books.iter().any(|other: &ShelvedBook| other.name == *book) {
                 return Err(StartBalancesError::Twice { book: book.clone() });
             }
-            let feed = GuardedFeed::new(&format!("feed-{book}"), &format!("{accounts}{FEED}"))?;
+            let feed = GuardedFeed::new(&format!("feed-{book}"), accounts.clone(), FEED)?;
             let source: Arc<dyn Source> = Arc::new(feed.clone());
             let projection =
                 open_balances(book, Arc::clone(&source), database, PROJECTION_CONNECTIONS).await?;
@@ -218,15 +219,17 @@ impl BalancesService {
 }
 
 /// The stores that are reconciled: of the books, and of what moves money between them.
-fn followed(books: &[ShelvedBook], transfers: &str) -> Result<Vec<Followed>, GuardedFeedError> {
+fn followed(
+    books: &[ShelvedBook],
+    transfers: &ServiceAddress,
+) -> Result<Vec<Followed>, GuardedFeedError> {
     let books = books.iter().map(|book| Followed {
         owner: Owner::Book(book.name.clone()),
         source: Arc::new(book.feed.clone()),
     });
-    let url = format!("{}{FEED}", transfers.trim_end_matches('/'));
     let sagas = Followed {
         owner: Owner::Sagas,
-        source: Arc::new(GuardedFeed::new("feed-transfers", &url)?),
+        source: Arc::new(GuardedFeed::new("feed-transfers", transfers.clone(), FEED)?),
     };
     Ok(books.chain([sagas]).collect())
 }

@@ -8,12 +8,14 @@
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
 //! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
 //! [`transfers`] and [`payments`], by way of [`sagas`], and whom it asks in [`participants`].
+//! [`address`] says where a service is that another one asks, [`instance`] which of several this one is, and [`vouched`] whom the gateway vouches for.
 //! [`health`], [`projections`] and [`invariants`] tell how a service is, and [`in_transit`] how all of them are together.
 
 pub mod account_body;
 pub mod account_changes;
 pub mod account_entries;
 pub mod accounts;
+pub mod address;
 pub mod bulk;
 pub mod bulk_entries;
 mod command;
@@ -28,6 +30,7 @@ pub mod holds;
 pub mod idempotency;
 pub mod in_transit;
 pub mod input;
+pub mod instance;
 pub mod invariants;
 pub mod layer;
 mod openapi;
@@ -51,11 +54,15 @@ pub mod statement;
 pub mod times;
 pub mod transfers;
 pub mod trial_balance;
+pub mod vouched;
 
+pub use address::ServiceAddress;
 pub use axum::Router;
+pub use instance::answering_as;
 pub use position::PositionToken;
 pub use problem::Problem;
 pub use router::{
     accounts_openapi, accounts_router, balances_openapi, balances_router, rails_openapi,
     rails_router, serve, transfers_openapi, transfers_router,
 };
+pub use vouched::vouched_for;

@@ -18,8 +18,8 @@ use folio_core::Cause;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings};
 use folio_mesh::deadline::HEADER;
 use folio_mesh::{
-    Again, BreakerError, BreakerLayer, CircuitBreaker, Deadline, Retries, RetryBudget,
-    TimeLimitError, TimeLimitLayer,
+    Again, BreakerError, BreakerLayer, CircuitBreaker, Deadline, NoInstance, Pick, Retries,
+    RetryBudget, TimeLimitError, TimeLimitLayer,
 };
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
@@ -31,6 +31,8 @@ use tower::retry::RetryLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
+use crate::http::address::ServiceAddress;
+use crate::http::instance::INSTANCE;
 use crate::http::position::{self, PositionToken};
 
 /// How another service is asked.
@@ -116,6 +118,8 @@ type Failed = BreakerError<TimeLimitError<TryError>>;
 enum TryError {
     #[error("as many calls are under way as there may be")]
     Full,
+    #[error(transparent)]
+    Nobody(#[from] NoInstance),
     #[error("there was no whole answer")]
     NoAnswer(#[source] reqwest::Error),
     #[error("the answer is status {status} ({code})")]
@@ -189,16 +193,17 @@ pub enum OutsideClientError {
 }
 
 impl Outside {
-    /// The service `name` at `url`, such as `http://127.0.0.1:7404`.
+    /// The service `name` at this address.
     pub(crate) fn new(
         name: &str,
-        url: &str,
+        address: &ServiceAddress,
         settings: OutsideSettings,
     ) -> Result<Self, OutsideClientError> {
-        let base = Url::parse(url).ok().filter(|base| base.scheme() == "http");
+        let base = address.base();
         let base = base.ok_or_else(|| OutsideClientError::Url {
-            url: url.to_owned(),
+            url: address.text(),
         })?;
+        let address = address.clone();
         let http = reqwest::Client::builder().no_proxy().build()?;
         let breaker = CircuitBreaker::new(name, settings.breaker)?;
         let budget = RetryBudget::new(name, 20, 10);
@@ -207,11 +212,11 @@ impl Outside {
             .map_err(|_| OutsideClientError::Backoff)?;
         let places = Arc::new(Semaphore::new(settings.at_once));
         let asks = service_fn(move |call: Call| {
-            let (http, places) = (http.clone(), Arc::clone(&places));
+            let (http, places, address) = (http.clone(), Arc::clone(&places), address.clone());
             async move {
                 // Who is one too many is told so, and does not wait for those that hang.
                 let _place = places.try_acquire().map_err(|_| TryError::Full)?;
-                call.send(&http).await
+                call.send_to(&address, &http).await
             }
         });
         let calls = ServiceBuilder::new()
@@ -299,6 +304,33 @@ impl Outside {
 }
 
 impl Call {
+    /// Sends it to the instance that is picked, and says what became of that.
+    async fn send_to(
+        mut self,
+        address: &ServiceAddress,
+        http: &reqwest::Client,
+    ) -> Result<Answer, TryError> {
+        let ServiceAddress::Instances(balancer) = address else {
+            return self.send(http).await;
+        };
+        let picked = balancer.pick(Pick::Load, &[]).await?;
+        let instance = picked.instance();
+        // An http URL takes any of both.
+        let _ = self.url.set_ip_host(instance.address.ip());
+        let _ = self.url.set_port(Some(instance.address.port()));
+        self.headers
+            .push((INSTANCE.to_owned(), instance.id.to_string()));
+        let answer = self.send(http).await;
+        picked.record(match &answer {
+            Ok(_) => CallOutcome::Success,
+            Err(TryError::Status { status, .. }) if status.is_client_error() => {
+                CallOutcome::Success
+            }
+            Err(_) => CallOutcome::Failure,
+        });
+        answer
+    }
+
     async fn send(self, http: &reqwest::Client) -> Result<Answer, TryError> {
         let mut request = http
             .request(self.method, self.url)

@@ -22,6 +22,7 @@ use tokio_postgres::Config;
 
 use crate::balances::BookName;
 use crate::clock::StoreClock;
+use crate::http::address::ServiceAddress;
 use crate::http::outside::{OutsideClientError, OutsideSettings};
 use crate::http::participants::{
     Books, InwardParticipants, OutwardParticipants, TransferParticipants,
@@ -66,9 +67,9 @@ pub struct TransfersDatabases {
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// The accounts services of the books.
-    pub books: Vec<(BookName, String)>,
+    pub books: Vec<(BookName, ServiceAddress)>,
     /// The rails.
-    pub rails: String,
+    pub rails: ServiceAddress,
 }
 
 /// Drives the sagas of one kind.
@@ -170,7 +171,7 @@ impl TransfersService {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartTransfersError> {
         let store = Arc::new(PostgresStore::open(&databases.logs, STORE_CONNECTIONS).await?);
-        let rails = RailsClient::new(&asked.rails, settings)?;
+        let rails = RailsClient::new(asked.rails.clone(), settings)?;
         let books = Books::new(&asked.books, settings)?;
         let time = StoreTime(Arc::new(StoreClock::new(Arc::clone(&store))));
         let drivers = Drivers::new(&store, &time, &books, &rails);

@@ -32,7 +32,7 @@ pub(crate) async fn feed(server: &tokio_postgres::Config, report: &mut Report) {
     let book = "bench".parse().unwrap();
     let (mut local, mut over_http) = (Vec::new(), Vec::new());
     for _ in 0..runs() {
-        let feed = GuardedFeed::new("feed-bench", &format!("{url}/v1/feed")).unwrap();
+        let feed = GuardedFeed::new("feed-bench", &url, "/v1/feed").unwrap();
         let store: Arc<dyn Source> = StoreSource::new(Arc::clone(&bench.store));
         let sources = [(store, &mut local), (Arc::new(feed), &mut over_http)];
         for (source, measured) in sources {

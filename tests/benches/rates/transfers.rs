@@ -83,8 +83,11 @@ impl Services {
         let name = format!("bench_transfers_{}", next());
         let databases = TransfersDatabases::prepare(server, &name).await.unwrap();
         let asked = Asked {
-            books: books.clone(),
-            rails: rails.clone(),
+            books: books
+                .iter()
+                .map(|(book, url)| (book.clone(), url.into()))
+                .collect(),
+            rails: (&rails).into(),
         };
         let settings = OutsideSettings::default();
         let service = TransfersService::start(&databases, &asked, settings, None).await;

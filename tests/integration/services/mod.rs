@@ -2,6 +2,7 @@
 
 mod books;
 mod crossing;
+mod door;
 mod isolation;
 mod orders;
 mod outages;

@@ -36,10 +36,10 @@ impl Orders {
         let outside = Outside::start().await;
         let name = postgres::unique("transfers");
         let databases = TransfersDatabases::prepare(&postgres::server().await, &name).await;
-        let books = [&a, &b].map(|api| (api.databases.book.clone(), api.url.clone()));
+        let books = [&a, &b].map(|api| (api.databases.book.clone(), (&api.url).into()));
         let asked = Asked {
             books: books.into(),
-            rails: outside.url.clone(),
+            rails: (&outside.url).into(),
         };
         let settings = OutsideSettings {
             each: Duration::from_secs(1),

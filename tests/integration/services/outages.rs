@@ -88,8 +88,8 @@ async fn a_book_whose_service_is_gone_is_read_as_it_was_known() {
 #[tokio::test]
 async fn a_feed_that_does_not_answer_is_left_alone_for_a_while() {
     let address = free_address().await;
-    let url = format!("http://{address}/v1/feed");
-    let feed = GuardedFeed::new("feed-of-nobody", &url).unwrap();
+    let url = format!("http://{address}");
+    let feed = GuardedFeed::new("feed-of-nobody", &url, "/v1/feed").unwrap();
     for _ in 0..5 {
         assert_eq!(feed.breaker().phase(), Phase::Closed);
         assert!(feed.present().await.is_err());

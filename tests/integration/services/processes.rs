@@ -156,7 +156,7 @@ fn halves_of(file: &Path, folder: &Path) -> [PathBuf; 2] {
     paths
 }
 
-fn expected_balances(file: &Path) -> BTreeMap<String, String> {
+pub(super) fn expected_balances(file: &Path) -> BTreeMap<String, String> {
     let mut reader = csv::Reader::from_path(file).unwrap();
     let rows = reader.deserialize::<BTreeMap<String, String>>();
     rows.map(|row| {
@@ -167,7 +167,7 @@ fn expected_balances(file: &Path) -> BTreeMap<String, String> {
 }
 
 /// Every customer's balance, from the list over both books.
-async fn balances(system: &System) -> Option<BTreeMap<String, String>> {
+pub(super) async fn balances(system: &System) -> Option<BTreeMap<String, String>> {
     let mut path = "/v1/accounts?limit=1000".to_owned();
     let mut balances = BTreeMap::new();
     loop {

@@ -85,10 +85,10 @@ impl Runners {
     }
 
     fn asked(&self) -> Asked {
-        let books = [&self.a, &self.b].map(|api| (api.databases.book.clone(), api.url.clone()));
+        let books = [&self.a, &self.b].map(|api| (api.databases.book.clone(), (&api.url).into()));
         Asked {
             books: books.into(),
-            rails: self.outside.url.clone(),
+            rails: (&self.outside.url).into(),
         }
     }
 

@@ -22,6 +22,7 @@ pub(super) struct System {
     program: Program,
     pub(super) client: Client,
     urls: BTreeMap<String, String>,
+    tokens: BTreeMap<String, String>,
     /// The folder of the server's socket.
     socket: PathBuf,
     _folder: TempDir,
@@ -45,6 +46,10 @@ impl System {
             url.starts_with("http://")
                 .then(|| (name.to_owned(), url.to_owned()))
         });
+        let tokens = started.output().iter().filter_map(|line| {
+            let (role, token) = line.trim().strip_prefix("export ")?.split_once('=')?;
+            Some((role.to_lowercase(), token.to_owned()))
+        });
         let server = started.output().iter().find_map(|line| {
             let (_, socket) = line.split_once(", socket ")?;
             line.starts_with("PostgreSQL")
@@ -53,6 +58,7 @@ impl System {
         Self {
             socket: server.unwrap(),
             urls: urls.collect(),
+            tokens: tokens.collect(),
             client: Client::builder().no_proxy().build().unwrap(),
             program: started,
             _folder: folder,
@@ -61,6 +67,34 @@ impl System {
 
     pub(super) fn url(&self, service: &str) -> &str {
         &self.urls[service]
+    }
+
+    /// A token of the gateway, for somebody of this role.
+    pub(super) fn token(&self, role: &str) -> &str {
+        &self.tokens[role]
+    }
+
+    /// Sends a signal to a service, as it is running now.
+    pub(super) fn signal(&self, service: &str, signal: Signal) -> bool {
+        let process = process_of(self.program.id(), service);
+        process.is_some_and(|id| kill(id, signal).is_ok())
+    }
+
+    /// Tells a service to stop, and waits until it was started again and is there.
+    pub(super) async fn restart(&self, service: &str) {
+        let process = || process_of(self.program.id(), service);
+        let before = process();
+        assert!(
+            self.signal(service, Signal::SIGTERM),
+            "there is no {service}"
+        );
+        let deadline = Instant::now() + PATIENCE;
+        while process().is_none() || process() == before {
+            assert!(Instant::now() < deadline, "{service} is not restarted");
+            sleep(Duration::from_millis(20)).await;
+        }
+        let name = service.strip_suffix("-1").unwrap_or(service);
+        self.answers(name).await;
     }
 
     /// A connection to the server, as its superuser.
@@ -114,9 +148,14 @@ impl System {
     }
 }
 
-/// The child of `parent` that is this service.
+/// The child of `parent` that is this service: its first instance, unless it is named by its number.
 fn process_of(parent: u32, service: &str) -> Option<Pid> {
-    let (command, book) = service.split_once('-').unwrap_or((service, ""));
+    let is_numbered = service.ends_with(|last: char| last.is_ascii_digit());
+    let instance = if is_numbered {
+        service.to_owned()
+    } else {
+        format!("{service}-1")
+    };
     let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let entry = entry.ok()?;
         entry.file_name().to_str()?.parse::<i32>().ok()
@@ -131,8 +170,8 @@ fn process_of(parent: u32, service: &str) -> Option<Pid> {
         .find(|id| {
             let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            words.get(1) == Some(&command.as_bytes())
-                && (book.is_empty() || words.contains(&book.as_bytes()))
+            let named = words.windows(2).find(|pair| pair[0] == b"--instance");
+            named.is_some_and(|pair| pair[1] == instance.as_bytes())
         })
         .map(Pid::from_raw)
 }

@@ -5,12 +5,12 @@ use toml::{Table, Value};
 use super::{Member, assert_none, has_word, members, name, text, workspace};
 
 /// Which crates of the workspace each may depend on. Nothing may depend on the tests.
-const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("folio-core", &[]),
     ("folio-runtime", &["folio-core"]),
     ("folio-postgres", &["folio-core"]),
     ("folio-projections", &["folio-core", "folio-postgres"]),
-    ("folio-mesh", &["folio-core"]),
+    ("folio-mesh", &["folio-core", "folio-postgres"]),
     ("folio-operator", &["folio-core", "folio-projections"]),
     (
         "ledger-example",
@@ -23,12 +23,18 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
         ],
     ),
     (
+        "gateway-example",
+        &["folio-core", "folio-mesh", "folio-postgres"],
+    ),
+    (
         "ledger",
         &[
             "folio-core",
+            "folio-mesh",
             "folio-operator",
             "folio-postgres",
             "folio-projections",
+            "gateway-example",
             "ledger-example",
         ],
     ),
@@ -41,6 +47,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
             "folio-postgres",
             "folio-projections",
             "folio-runtime",
+            "gateway-example",
             "ledger",
             "ledger-example",
         ],

@@ -153,21 +153,25 @@ const RULES: [Rule; 8] = [
     },
 ];
 
-const OWNS_TABLES: [&str; 6] = [
+const OWNS_TABLES: [&str; 9] = [
     "store-postgres/",
     "projections/",
     "ledger-example/src/read_model/",
     "ledger-example/src/monitor/",
     "ledger-example/src/expirer/",
     "ledger-example/src/transfer/",
+    "mesh/src/discovery/registry/",
+    "gateway-example/src/auth/",
+    "gateway-example/src/limits/",
 ];
 
 /// The demo book is a client that needs no more of one than to post.
-const SPEAKS_HTTP: [&str; 4] = [
+const SPEAKS_HTTP: [&str; 5] = [
     "ledger-example/src/http/",
     "projections/src/feed/",
     "cli/src/client/",
     "cli/src/demo.rs",
+    "gateway-example/",
 ];
 
 const READS_THE_ENVIRONMENT: [&str; 2] = ["cli/", "store-postgres/src/cluster/"];

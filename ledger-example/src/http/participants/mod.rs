@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use crate::account::{AccountId, Side};
 use crate::balances::BookName;
 use crate::hold::HoldId;
+use crate::http::address::ServiceAddress;
 use crate::http::outside::{
     Answered, Outside, OutsideClientError, OutsideError, OutsideRequest, OutsideSettings,
 };
@@ -108,13 +109,13 @@ impl Books {
     /// # Errors
     ///
     /// [`OutsideClientError`].
-    pub fn new(
-        books: &[(BookName, String)],
+    pub fn new<A: Clone + Into<ServiceAddress>>(
+        books: &[(BookName, A)],
         settings: OutsideSettings,
     ) -> Result<Self, OutsideClientError> {
-        let outside = |(book, url): &(BookName, String)| {
-            let name = format!("accounts-{book}");
-            Ok((book.clone(), Outside::new(&name, url, settings)?))
+        let outside = |(book, address): &(BookName, A)| {
+            let (name, address) = (format!("accounts-{book}"), address.clone().into());
+            Ok((book.clone(), Outside::new(&name, &address, settings)?))
         };
         let books = books.iter().map(outside);
         Ok(Self(books.collect::<Result<_, OutsideClientError>>()?))

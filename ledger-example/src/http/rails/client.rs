@@ -5,6 +5,7 @@ use folio_mesh::{CircuitBreaker, Deadline};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::http::address::ServiceAddress;
 use crate::http::outside::{
     Outside, OutsideClientError, OutsideError, OutsideRequest, OutsideSettings,
 };
@@ -38,16 +39,20 @@ struct QuoteAnswer {
 }
 
 impl RailsClient {
-    /// Asks the rails at `url`, such as `http://127.0.0.1:7404`.
+    /// Asks the rails at this address.
     ///
     /// # Errors
     ///
     /// [`OutsideClientError`].
-    pub fn new(url: &str, settings: OutsideSettings) -> Result<Self, OutsideClientError> {
+    pub fn new(
+        address: impl Into<ServiceAddress>,
+        settings: OutsideSettings,
+    ) -> Result<Self, OutsideClientError> {
+        let address = address.into();
         Ok(Self {
-            fraud: Outside::new("fraud", url, settings)?,
-            fx: Outside::new("fx", url, settings)?,
-            payments: Outside::new("payments", url, settings)?,
+            fraud: Outside::new("fraud", &address, settings)?,
+            fx: Outside::new("fx", &address, settings)?,
+            payments: Outside::new("payments", &address, settings)?,
         })
     }
 

@@ -1,0 +1,291 @@
+//! `ledger gateway`: the one front door, as a process of its own.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use folio_mesh::discovery::{Discovery, Registry};
+use folio_mesh::identity::{KeyFileError, SigningKey};
+use folio_mesh::{BalanceSettings, IdentitySigner};
+use folio_postgres::{MigrateError, PoolError, ProvisionError, Role};
+use gateway_example::auth::{
+    ApiKeys, Authenticator, KeySet, KeySetSettings, KeySource, TokenVerifier, api_keys,
+};
+use gateway_example::limits::{
+    Limits, LimitsConfig, LimitsDatabase, PrepareLimitsError, StartLimitsError,
+};
+use gateway_example::{Gateway, GatewayConfig, InvalidConfig, UpstreamError, Upstreams, admin};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_postgres::Config;
+
+use crate::figures;
+use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::mesh::{MeshArgs, MeshError};
+use crate::server::{ServerArgs, ServerError};
+
+/// The database of limits that gateways keep together, and of API keys.
+pub const DATABASE: &str = "folio_gateway";
+/// Who issues tokens for whom, unless it is said.
+pub const ISSUER: &str = "folio-local";
+/// For whom tokens are.
+pub const AUDIENCE: &str = "folio";
+/// Connections that a gateway opens at most, beside those to the registry.
+pub const CONNECTIONS: usize = 16;
+/// Which requests go where, unless a file says.
+const ROUTES: &str = include_str!("gateway.toml");
+/// How long a request waits for an instance where there is none: as long as the only one takes to be restarted.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it says that it is not ready before it takes no more connections.
+const LAME: Duration = Duration::from_millis(500);
+
+/// Arguments of `ledger gateway`.
+#[derive(Debug, Args)]
+pub struct GatewayArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    mesh: MeshArgs,
+    /// Which requests go where, a TOML file; read again at SIGHUP. Without it, the routes of the ledger.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The public keys of who issues tokens, a JWKS file.
+    #[arg(long, value_name = "FILE")]
+    jwks: PathBuf,
+    /// Who issues tokens.
+    #[arg(long, value_name = "NAME", default_value = ISSUER)]
+    issuer: String,
+    /// For whom tokens are.
+    #[arg(long, value_name = "NAME", default_value = AUDIENCE)]
+    audience: String,
+    /// The folder of the key by which the gateway vouches to the services for who asks.
+    #[arg(long, value_name = "FOLDER")]
+    keys: PathBuf,
+    /// Where operators look and decide, at this machine alone.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    admin: SocketAddr,
+}
+
+/// Makes the database of limits and keys, with its login. Answers how a gateway connects.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub async fn provision(server: &Config) -> Result<Config, GatewayError> {
+    let database = folio_postgres::provision(server, DATABASE, ROLES).await?;
+    let roles = [&[Role::Owner], ROLES].concat();
+    let login = format!("{DATABASE}_service");
+    Ok(folio_postgres::provision_login(server, &login, &[(&database, &roles)]).await?)
+}
+
+const ROLES: &[Role] = &[Role::Projector, Role::Reader];
+
+/// Serves until told to stop, and lets requests under way finish.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
+    if !arguments.admin.ip().is_loopback() {
+        return Err(GatewayError::Admin(arguments.admin));
+    }
+    let config = arguments.read()?;
+    let figures = figures::recorded();
+    let registry = arguments.mesh.open()?.discovery();
+    let registry = registry.ok_or(GatewayError::NoRegistry)?;
+    let bounds = config.bounds;
+    let gateway = arguments.gateway(config, &registry).await?;
+    let listener = arguments.listen.bind(PORTS.gateway)?;
+    let address = listener.local_addr().map_err(GatewayError::Serve)?;
+    let operators = TcpListener::bind(arguments.admin).await;
+    let operators = operators.map_err(GatewayError::Serve)?;
+    let operators_at = operators.local_addr().map_err(GatewayError::Serve)?;
+    println!("the gateway listens at http://{address}, for operators at http://{operators_at}");
+    let drain = Arc::new(Notify::new());
+    let router = admin::router(gateway.clone(), figures, Arc::clone(&drain));
+    let operating = tokio::spawn(ledger_example::http::serve(
+        operators,
+        router,
+        std::future::pending(),
+    ));
+    let reloading = tokio::spawn(reload(gateway.clone(), arguments.config.clone()));
+    let (listen, draining) = (arguments.listen.clone(), gateway.clone());
+    let stop = async move {
+        tokio::select! {
+            () = listen.stopped() => {}
+            () = drain.notified() => {}
+        }
+        draining.begin_draining();
+        tokio::time::sleep(LAME).await;
+    };
+    let served = gateway_example::serve(listener, gateway, bounds, stop).await;
+    operating.abort();
+    reloading.abort();
+    served.map_err(GatewayError::Serve)
+}
+
+impl GatewayArgs {
+    fn read(&self) -> Result<GatewayConfig, GatewayError> {
+        Ok(match &self.config {
+            Some(file) => GatewayConfig::read(file)?,
+            None => GatewayConfig::parse(ROUTES)?,
+        })
+    }
+
+    async fn gateway(
+        &self,
+        config: GatewayConfig,
+        registry: &Registry,
+    ) -> Result<Gateway, GatewayError> {
+        let discovery: &dyn Discovery = registry;
+        let settings = BalanceSettings {
+            patience: PATIENCE,
+            ..BalanceSettings::default()
+        };
+        let upstreams = Upstreams::new(&config.services, discovery, settings)?;
+        let (api_keys, shared) = match self.server.database()? {
+            Some(server) => {
+                let name = server.get_dbname().unwrap_or(DATABASE).to_owned();
+                let limits = LimitsDatabase::prepare(&server, &name).await?;
+                let database = folio_postgres::Database::new(server, name);
+                folio_postgres::migrate(&database, api_keys::migrations()).await?;
+                (Some(ApiKeys::new(&database)?), Some(limits))
+            }
+            None => (None, None),
+        };
+        let limits = Limits::new(LimitsConfig {
+            per_address: config.per_address.clone(),
+            per_principal: config.per_principal.clone(),
+            keys_max: LimitsConfig::KEYS_MAX,
+            shared,
+        })?;
+        let keys = KeySet::start(KeySource::file(&self.jwks), KeySetSettings::default());
+        keys.ready().await;
+        let tokens = TokenVerifier::new(keys, &self.issuer, &self.audience);
+        let authenticator = Authenticator::new(tokens, api_keys);
+        let identity = IdentitySigner::new(SigningKey::in_folder(&self.keys)?);
+        Ok(Gateway::new(
+            config,
+            upstreams,
+            authenticator,
+            identity,
+            limits,
+        )?)
+    }
+}
+
+/// Reads the routes again at each SIGHUP. What is wrong is told, and all stays as it is.
+async fn reload(gateway: Gateway, file: Option<PathBuf>) {
+    let (Some(file), Ok(mut hang_up)) = (file, signal(SignalKind::hangup())) else {
+        return;
+    };
+    while hang_up.recv().await.is_some() {
+        let reloaded = GatewayConfig::read(&file).and_then(|config| gateway.reload(config));
+        if let Err(error) = reloaded {
+            let cause = folio_core::error_chain(&error);
+            tracing::error!(cause, "the routes stay as they are");
+        }
+    }
+}
+
+/// The scopes of a role in demonstrations.
+#[must_use]
+pub fn scopes_of(role: &str) -> BTreeSet<gateway_example::auth::Scope> {
+    let scopes: &[&str] = match role {
+        "reader" => &["ledger:read"],
+        "operator" => &[
+            "ledger:read",
+            "ledger:write",
+            "ledger:close",
+            "ledger:operate",
+        ],
+        _ => &["ledger:read", "ledger:audit"],
+    };
+    scopes
+        .iter()
+        .filter_map(|scope| scope.parse().ok())
+        .collect()
+}
+
+/// Why the gateway does not run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The address of operators is reached from other machines.
+    #[error(
+        "--admin {0} is reached from other machines, and whoever asks there is asked for nothing; name a port of 127.0.0.1"
+    )]
+    Admin(SocketAddr),
+    /// It finds nobody.
+    #[error("the gateway finds services by a registry; name it with --registry-url")]
+    NoRegistry,
+    /// The server cannot be used.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The file of routes is wrong.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// Services cannot be asked.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// The database of limits cannot be made.
+    #[error(transparent)]
+    PrepareLimits(#[from] PrepareLimitsError),
+    /// Limits cannot be kept.
+    #[error(transparent)]
+    Limits(#[from] StartLimitsError),
+    /// The database cannot be made.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// The table of API keys cannot be made.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// A pool cannot be built.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The key by which it vouches cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The listener failed.
+    #[error("the gateway failed to serve")]
+    Serve(#[source] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_example::RouteTable;
+
+    use super::*;
+
+    #[test]
+    fn the_routes_of_the_ledger_are_sound_and_lead_to_no_feed() {
+        let routes = RouteTable::new(&GatewayConfig::parse(ROUTES).unwrap()).unwrap();
+        let roles = ["reader", "operator", "auditor"].map(scopes_of);
+        for route in routes.all() {
+            let is_somebodys = roles.iter().any(|scopes| scopes.contains(&route.scope));
+            assert!(is_somebodys, "{} takes {}", route.path, route.scope);
+        }
+        for path in [
+            "/v1/feed",
+            "/v1/books/a/feed",
+            "/metrics",
+            "/v1/projections",
+            "/v1/faults",
+        ] {
+            assert!(routes.find(&reqwest::Method::GET, path).is_err(), "{path}");
+        }
+    }
+}
