@@ -26,7 +26,7 @@ struct Admin {
 struct RouteBody {
     method: String,
     path: String,
-    scope: String,
+    scope: Option<String>,
     timeout_ms: u128,
 }
 
@@ -74,7 +74,7 @@ async fn routes(State(admin): State<Admin>) -> Json<serde_json::Value> {
     let routes = told.routes.all().iter().map(|route| RouteBody {
         method: route.method.to_string(),
         path: route.path.clone(),
-        scope: route.scope.to_string(),
+        scope: route.scope.as_ref().map(ToString::to_string),
         timeout_ms: route.timeout.as_millis(),
     });
     let routes: Vec<RouteBody> = routes.collect();

@@ -47,8 +47,9 @@ pub struct RouteConfig {
     pub service: String,
     /// The path there: `/v1/{rest}`.
     pub forward: String,
-    /// What who asks must be allowed to.
-    pub scope: String,
+    /// What who asks must be allowed to. Without it anybody may, and nobody is asked who they are.
+    #[serde(default)]
+    pub scope: Option<String>,
     /// The parameter of the path by which requests meet at one instance. None spreads them by load.
     #[serde(default)]
     pub key: Option<String>,
@@ -218,8 +219,9 @@ impl GatewayConfig {
             if !route.service.contains('{') && !self.services.contains(&route.service) {
                 return Err(wrong(format!("{} is none of the services", route.service)));
             }
-            if route.scope.is_empty() {
-                return Err(wrong("it has no scope".to_owned()));
+            let writes = route.repeat != Repeat::Reads;
+            if route.scope.is_none() && writes {
+                return Err(wrong("what writes has a scope".to_owned()));
             }
         }
         Ok(())

@@ -129,10 +129,10 @@ fn add(paths: &mut Map<String, Value>, route: &Route, told: &Told, document: &Va
         let Some(public) = public else { continue };
         let mut operation = operation.clone();
         if let Value::Object(operation) = &mut operation {
-            operation.insert(
-                "security".to_owned(),
-                json!([{"token": [route.scope.as_str()]}]),
-            );
+            if let Some(scope) = &route.scope {
+                let security = json!([{"token": [scope.as_str()]}]);
+                operation.insert("security".to_owned(), security);
+            }
             let added = unnamed(&public, operation);
             let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
             if let Value::Array(parameters) = parameters {

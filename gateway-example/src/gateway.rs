@@ -17,15 +17,15 @@ use hyper::body::Body;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    AUTHORIZATION, HeaderValue, ORIGIN, VARY,
+    AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::sync::Semaphore;
 
 use crate::access::AccessLine;
 use crate::address::client_address;
-use crate::auth::{AuthRefusal, Authenticator, Fault, Principal};
+use crate::auth::{AuthRefusal, Authenticator, Fault, Principal, Scope};
 use crate::body::{AnswerBody, BodyError, read_whole};
 use crate::config::{GatewayConfig, InvalidConfig, Repeat};
 use crate::documents::Documents;
@@ -178,6 +178,7 @@ impl Gateway {
     {
         let told = self.told();
         let (head, body) = request.into_parts();
+        let has_streams = head.version == Version::HTTP_2;
         let trace = Trace::of(&head.headers);
         let mut line = AccessLine::begin(head.method.clone(), trace, peer);
         let origin = allowed_origin(&head.headers, &told.config.origins);
@@ -194,6 +195,10 @@ impl Gateway {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
             headers.append(VARY, HeaderValue::from_static("origin"));
+        }
+        // Whoever keeps its connection would send its next request on one that is about to be closed.
+        if self.shared.is_draining.load(Ordering::SeqCst) && !has_streams {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         line.end(answer.status());
         answer
@@ -232,22 +237,11 @@ impl Gateway {
             .check_address(line.peer)
             .map_err(limited)?;
         let deadline = deadline(headers, matched.route.timeout)?;
-        let principal = self.shared.authenticator.authenticate(headers).await;
-        let principal = principal.map_err(|refusal| refused(&refusal))?;
-        line.principal = Some(principal.name.to_string());
-        let decision = self
-            .shared
-            .limits
-            .check_principal(principal.name.as_str(), matched.route.limits_unavailable)
-            .await
-            .map_err(limited)?;
-        if !principal.may(&matched.route.scope) {
-            return Err(Problem::client(
-                StatusCode::FORBIDDEN,
-                "scope_missing",
-                format!("this route takes the scope {}", matched.route.scope),
-            ));
-        }
+        let asks = match &matched.route.scope {
+            Some(scope) => Some(self.known(headers, &matched, scope, line).await?),
+            None => None,
+        };
+        let (principal, decision) = asks.unzip();
         let is_keyless = !headers.contains_key(IDEMPOTENCY_KEY);
         if matched.route.repeat == Repeat::ByKey && is_keyless {
             return Err(Problem::client(
@@ -260,7 +254,7 @@ impl Gateway {
         let bytes_max = usize::try_from(bounds.body_bytes).unwrap_or(usize::MAX);
         let within = Duration::from_millis(bounds.body_ms.into());
         let body = read_whole(body, bytes_max, within).await?;
-        let sent = self.for_service(head.headers, &matched, &principal, line)?;
+        let sent = self.for_service(head.headers, &matched, principal.as_ref(), line)?;
         let asked = Asked {
             matched: &matched,
             method: head.method,
@@ -273,8 +267,35 @@ impl Gateway {
         let answered = self.shared.upstreams.ask(asked).await;
         line.tried = answered.tried;
         let mut answer = answered.answer?.map(|body| body.holding(place));
-        tell(answer.headers_mut(), &decision);
+        if let Some(decision) = decision {
+            tell(answer.headers_mut(), &decision);
+        }
         Ok(answer)
+    }
+
+    /// Who asks, and that they may, and not too often.
+    async fn known(
+        &self,
+        headers: &HeaderMap,
+        matched: &Matched,
+        scope: &Scope,
+        line: &mut AccessLine,
+    ) -> Result<(Principal, Decision), Problem> {
+        let principal = self.shared.authenticator.authenticate(headers).await;
+        let principal = principal.map_err(|refusal| refused(&refusal))?;
+        let name = principal.name.as_str();
+        line.principal = Some(name.to_owned());
+        let limits = &self.shared.limits;
+        let decision = limits.check_principal(name, matched.route.limits_unavailable);
+        let decision = decision.await.map_err(limited)?;
+        if !principal.may(scope) {
+            return Err(Problem::client(
+                StatusCode::FORBIDDEN,
+                "scope_missing",
+                format!("this route takes the scope {scope}"),
+            ));
+        }
+        Ok((principal, decision))
     }
 
     /// What the door answers itself.
@@ -316,7 +337,7 @@ impl Gateway {
         &self,
         mut headers: HeaderMap,
         matched: &Matched,
-        principal: &Principal,
+        principal: Option<&Principal>,
         line: &AccessLine,
     ) -> Result<HeaderMap, Problem> {
         keep_for_service(&mut headers, &[]);
@@ -325,28 +346,28 @@ impl Gateway {
         if !line.trace.is_continued() {
             headers.remove(TRACESTATE);
         }
-        let signed =
-            self.shared
-                .identity
-                .token(&principal.identity(), &matched.service, SystemTime::now());
-        let signed = signed.map_err(|error| {
-            tracing::error!(%error, "nobody can be vouched for");
-            Problem::client(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "the gateway cannot vouch for anybody",
-            )
-        })?;
         let peer = line.peer.to_string();
-        for (name, value) in [
-            (TRACEPARENT, line.trace.header().as_str()),
-            (IDENTITY, &*signed),
-            ("folio-actor", principal.name.as_str()),
-            ("x-forwarded-for", peer.as_str()),
-        ] {
+        let mut add = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(hyper::header::HeaderName::from_static(name), value);
+                headers.insert(HeaderName::from_static(name), value);
             }
+        };
+        add(TRACEPARENT, &line.trace.header());
+        add("x-forwarded-for", &peer);
+        if let Some(principal) = principal {
+            let identity = principal.identity();
+            let signer = &self.shared.identity;
+            let signed = signer.token(&identity, &matched.service, SystemTime::now());
+            let signed = signed.map_err(|error| {
+                tracing::error!(%error, "nobody can be vouched for");
+                Problem::client(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "the gateway cannot vouch for anybody",
+                )
+            })?;
+            add(IDENTITY, &signed);
+            add("folio-actor", principal.name.as_str());
         }
         Ok(headers)
     }

@@ -16,7 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Bounds;
 use crate::gateway::Gateway;
@@ -26,6 +26,8 @@ use crate::idle::Activity;
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How much longer a connection may be idle than headers may take: whoever is slow with those is told so.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long those are still accepted who have connected by the time that it is told to stop.
+const BACKLOG: Duration = Duration::from_secs(1);
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 /// Streams of an HTTP/2 connection at a time.
@@ -56,10 +58,18 @@ pub async fn serve(
     let builder = Arc::new(builder(bounds));
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
-    loop {
+    let mut told: Option<Instant> = None;
+    // However many go on connecting.
+    while told.is_none_or(|told| told.elapsed() < BACKLOG) {
         let accepted = tokio::select! {
+            biased;
             accepted = listener.accept() => accepted,
-            () = &mut stop => break,
+            // Whoever has connected by then is answered: closing the listener would break them off.
+            () = std::future::ready(()), if told.is_some() => break,
+            () = &mut stop, if told.is_none() => {
+                told = Some(Instant::now());
+                continue;
+            }
         };
         let (stream, peer) = match accepted {
             Ok((stream, peer)) => (stream, peer.ip().to_canonical()),

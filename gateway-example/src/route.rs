@@ -27,8 +27,8 @@ pub struct Route {
     pub method: Method,
     service: Template,
     forward: Template,
-    /// What who asks must be allowed to.
-    pub scope: Scope,
+    /// What who asks must be allowed to; none where anybody may.
+    pub scope: Option<Scope>,
     key: Option<String>,
     /// Whether the service knows a request again.
     pub repeat: Repeat,
@@ -212,7 +212,8 @@ impl Route {
         if let Some(key) = config.key.as_ref().filter(|key| !parameters.contains(key)) {
             return Err(wrong(&config.path, format!("its path has no {{{key}}}")));
         }
-        let scope = config.scope.parse::<Scope>();
+        let scope = config.scope.as_ref().map(|scope| scope.parse::<Scope>());
+        let scope = scope.transpose();
         let scope = scope.map_err(|error| wrong(&config.path, error.to_string()))?;
         let routes = config.methods.iter().map(|method| {
             let method = method.parse::<Method>();

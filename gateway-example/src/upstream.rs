@@ -28,8 +28,9 @@ use crate::headers::remove_between_hops;
 use crate::problem::Problem;
 use crate::route::Matched;
 
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(1);
+/// Longest wait for a connection. Shorter than any try should be: of who takes no connection it is known that the request was not
+/// received.
+const CONNECT: Duration = Duration::from_millis(300);
 /// Connections of which nobody has need are closed after this time, before the services close them.
 const IDLE: Duration = Duration::from_secs(20);
 /// What a request keeps of its deadline to make the answer its own.

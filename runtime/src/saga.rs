@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use folio_core::saga::{Heard, Plan, Saga, SagaCommand, SagaEnd, SagaLog, SagaRefusal, StepId};
 use folio_core::{
@@ -62,6 +62,8 @@ pub struct StepCall<'a, S: Saga> {
     pub saga: &'a SagaLog<S>,
     /// The event of its log after which this is called: the cause of what the participant puts on record.
     pub cause: Cause,
+    /// What all that the saga causes has in common.
+    pub correlation_id: CorrelationId,
 }
 
 /// Carries the sagas of one kind on. Clones are the same one.
@@ -203,12 +205,31 @@ where
     ///
     /// Dropping the future leaves open whether it was begun; beginning it again tells.
     pub async fn begin(&self, id: &str, order: S::Order) -> Result<(), SagaError> {
+        self.begin_for(id, order, correlated::<S>(id)).await
+    }
+
+    /// The same for a request: its correlation id is that of all that the saga causes, whoever drives it.
+    ///
+    /// # Errors
+    ///
+    /// [`SagaError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn begin_for(
+        &self,
+        id: &str,
+        order: S::Order,
+        correlation_id: CorrelationId,
+    ) -> Result<(), SagaError> {
         let now = self.now().await?;
         let begin = SagaCommand::Begin { order, now };
         let none = OnRecord::<S> {
             saga: None,
             version: Version::NONE,
             position: Position::START,
+            correlation_id,
         };
         self.note(id, &none, now, begin, None).await.map(|_| ())
     }
@@ -267,11 +288,11 @@ where
                     continue;
                 }
                 (Plan::Ask(step), None) => {
-                    let call = self.call(saga, log.position, id, step, step);
+                    let call = self.call(saga, &log, id, step, step);
                     (step, self.participants.ask(call).await)
                 }
                 (Plan::Undo { step, undo }, None) => {
-                    let call = self.call(saga, log.position, id, step, undo);
+                    let call = self.call(saga, &log, id, step, undo);
                     (step, self.participants.undo(call).await)
                 }
             };
@@ -296,8 +317,14 @@ where
     /// What is committed, and not what is on its way: what a participant is asked has to be on record.
     async fn on_record(&self, id: &str) -> Result<OnRecord<S>, SagaError> {
         let last = AtomicI64::new(Position::START.number());
+        let correlation_id = OnceLock::new();
         let everything = |event: &RecordedEvent| {
             last.store(event.position.number(), Ordering::Relaxed);
+            if event.version == Version::NONE.plus(1) {
+                // One that cannot be read leaves the saga with an id of its own.
+                let metadata = event.decode_metadata().ok();
+                metadata.map(|metadata| correlation_id.set(metadata.correlation_id));
+            }
             true
         };
         let replayed = self.executor.replay_until::<SagaLog<S>>(id, everything);
@@ -306,6 +333,9 @@ where
             saga,
             version,
             position: Position::new(last.into_inner()).unwrap_or(Position::START),
+            correlation_id: correlation_id
+                .into_inner()
+                .unwrap_or_else(|| correlated::<S>(id)),
         })
     }
 
@@ -344,13 +374,12 @@ where
         command: SagaCommand<S::Order, S::Answer>,
         cause: Option<Cause>,
     ) -> Result<Option<OnRecord<S>>, SagaError> {
-        let saga = CommandId::derived(&["saga", S::CATEGORY, id]);
         // Another name each time, and the same where the same is noted twice.
         let (version, now) = (log.version.to_string(), now.micros().to_string());
         let what = serde_json::to_string(&command).unwrap_or_default();
         let name = ["saga log", S::CATEGORY, id, &version, &now, &what];
         let context = CommandContext {
-            correlation_id: CorrelationId::from_uuid(saga.as_uuid()),
+            correlation_id: log.correlation_id,
             cause,
             ..CommandContext::new(CommandId::derived(&name), self.actor.clone())
         };
@@ -366,6 +395,7 @@ where
                 saga: state,
                 version,
                 position,
+                correlation_id: log.correlation_id,
             })),
             Verdict::Refused(refusal) => Err(refusal.into()),
         }
@@ -374,7 +404,7 @@ where
     fn call<'a>(
         &self,
         saga: &'a SagaLog<S>,
-        position: Position,
+        log: &OnRecord<S>,
         id: &'a str,
         step: &'static str,
         name: &'a str,
@@ -389,8 +419,9 @@ where
             saga,
             cause: Cause {
                 store_id: self.executor.store().store_id(),
-                position,
+                position: log.position,
             },
+            correlation_id: log.correlation_id,
         }
     }
 }
@@ -401,6 +432,13 @@ struct OnRecord<S: Saga> {
     version: Version,
     /// Where its last event is.
     position: Position,
+    correlation_id: CorrelationId,
+}
+
+/// What a saga has in common with all that it causes, where it was begun for no request.
+fn correlated<S: Saga>(id: &str) -> CorrelationId {
+    let saga = CommandId::derived(&["saga", S::CATEGORY, id]);
+    CorrelationId::from_uuid(saga.as_uuid())
 }
 
 impl<S: Saga, E: Clone, P, C> Clone for SagaDriver<S, E, P, C> {

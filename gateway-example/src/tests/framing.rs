@@ -1,13 +1,14 @@
 //! What is sent that is no plain request, byte by byte.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Behind, Door, PATIENCE, all_of, status};
+use super::{Behind, Door, LARGE, PATIENCE, all_of, status};
 
 const PATH: &str = "/v1/accounts/alice";
 
@@ -216,6 +217,62 @@ async fn whoever_is_slow_with_a_body_is_told_so_and_holds_no_instance_up() {
     let answer = all_of(&mut slow).await;
     assert_eq!(status(&answer), "408", "{answer}");
     assert!(behind.asked().is_empty());
+}
+
+/// What a client does not read is not read from the service either.
+#[tokio::test]
+async fn a_reader_that_is_slow_fills_nothing_up() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let request = format!(
+        "GET {LARGE} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n",
+        door.reader()
+    );
+    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut before = 1;
+    let deadline = Instant::now() + PATIENCE;
+    // Until no more is taken of it.
+    while behind.taken.load(Ordering::SeqCst) != before || before <= 65_536 {
+        assert!(Instant::now() < deadline);
+        before = behind.taken.load(Ordering::SeqCst);
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(
+        before < 32 * 1_024 * 1_024,
+        "{before} bytes are held for a client that reads none"
+    );
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// Nothing ever comes on it, so no timeout of a request begins.
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_asked_is_closed() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let mut silent = TcpStream::connect(door.address).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(all_of(&mut silent).await, "");
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    // Neither is one kept after its request, nor one of HTTP/2 that has no streams.
+    let request = format!(
+        "GET {PATH} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n",
+        door.reader()
+    );
+    for first in [
+        request.as_bytes(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    ] {
+        let mut kept = TcpStream::connect(door.address).await.unwrap();
+        kept.write_all(first).await.unwrap();
+        let mut rest = Vec::new();
+        let closed = timeout(PATIENCE, kept.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{GatewayConfig, InvalidConfig, admin};
 
 const PATH: &str = "/v1/accounts/alice";
 
-/// Requests that are under way when it is told to stop are answered, and none of those that were sent before is lost.
+/// Whoever keeps a connection is told to close it before it is closed, and what is under way is answered: no request fails.
 #[tokio::test]
 async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
     let behind = Behind::start().await;
@@ -30,38 +30,52 @@ async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             tokio::spawn(async move {
                 while !is_over.load(Ordering::SeqCst) {
-                    let request = client.get(&url).bearer_auth(&token).send();
-                    match request.await {
-                        Ok(answer) => {
-                            assert_eq!(answer.status(), 200);
-                            answer.bytes().await.unwrap();
-                            answered.fetch_add(1, Ordering::SeqCst);
-                        }
-                        // It takes no more connections: nothing was accepted.
-                        Err(error) => {
-                            assert!(error.is_connect(), "{error:?}");
-                            return;
-                        }
-                    }
+                    let answer = client.get(&url).bearer_auth(&token).send().await.unwrap();
+                    assert_eq!(answer.status(), 200);
+                    answer.bytes().await.unwrap();
+                    answered.fetch_add(1, Ordering::SeqCst);
                 }
             })
         })
         .collect();
-    let deadline = Instant::now() + PATIENCE;
-    while answered.load(Ordering::SeqCst) < 200 {
-        assert!(Instant::now() < deadline);
-        sleep(Duration::from_millis(5)).await;
-    }
+    let has_answered = async |count: u32| {
+        let until = answered.load(Ordering::SeqCst) + count;
+        let deadline = Instant::now() + PATIENCE;
+        while answered.load(Ordering::SeqCst) < until {
+            assert!(Instant::now() < deadline);
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    has_answered(200).await;
     assert_eq!(door.get("/readyz").await.0, 200);
     door.gateway.begin_draining();
-    // Whoever asks whether to send it more is told not to, and what is sent is answered all the same.
+    // Whoever asks whether to send it more is told not to; whoever does is answered, and told to come on another connection.
     assert_eq!(door.get("/readyz").await.0, 503);
-    assert_eq!(door.get(PATH).await.0, 200);
-    door.stop().await;
+    let told = door.raw_get(PATH, "host: a\r\n").await;
+    assert!(
+        told.starts_with("HTTP/1.1 200") && told.contains("connection: close"),
+        "{told}"
+    );
+    has_answered(200).await;
     is_over.store(true, Ordering::SeqCst);
     for caller in callers {
         caller.await.unwrap();
     }
+    let before = behind.asked().len();
+    let slow: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(answer(door.request("GET", "/v1/stream", &token))))
+        .collect();
+    let deadline = Instant::now() + PATIENCE;
+    while behind.asked().len() < before + 8 {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(5)).await;
+    }
+    door.stop().await;
+    for request in slow {
+        assert_eq!(request.await.unwrap().0, 200);
+    }
+    let refused = door.request("GET", PATH, &token).send().await.unwrap_err();
+    assert!(refused.is_connect(), "{refused:?}");
 }
 
 #[tokio::test]

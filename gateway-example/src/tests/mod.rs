@@ -1,19 +1,23 @@
 //! The door as clients meet it: over sockets, with services behind it that are real servers and misbehave.
 
 mod framing;
+mod http2;
 mod life;
 mod requests;
 mod services;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::routing::get;
 use folio_mesh::discovery::{
     Discovery, Incarnation, Instance, NewInstance, RegisterError, Registration, Revision,
     ServiceName, Snapshot, Status, Watch, WatchSource,
@@ -32,6 +36,8 @@ use crate::auth::{Authenticator, KeySet, KeySetSettings, KeySource, LocalIssuer,
 use crate::limits::{Limits, LimitsConfig};
 use crate::{Gateway, GatewayConfig, Upstreams, serve};
 
+/// What is large.
+const LARGE: &str = "/v1/accounts/large";
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long nothing more has to come for nothing more to come.
@@ -108,9 +114,10 @@ struct Door {
 #[derive(Clone, Default)]
 struct Listed(Arc<Mutex<BTreeMap<ServiceName, WatchSource>>>);
 
-/// A service that notes what it is asked, and says it.
+/// A service that notes what it is asked, and says it. Asked for what is large, it says that and counts how much was taken of it.
 struct Behind {
     address: SocketAddr,
+    taken: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Value>>>,
     serving: JoinHandle<()>,
 }
@@ -241,7 +248,7 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
 /// Everything until it is closed, or nothing more comes.
 async fn all_of(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     let mut patience = PATIENCE;
     while let Ok(Ok(read)) = timeout(patience, stream.read(&mut buffer)).await {
         if read == 0 {
@@ -299,10 +306,17 @@ impl Behind {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let router = Router::new().fallback(said).with_state(Arc::clone(&asked));
+        let taken: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&taken);
+        let large = get(async move || large(counted));
+        let router = Router::new()
+            .route(LARGE, large)
+            .fallback(said)
+            .with_state(Arc::clone(&asked));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             address,
+            taken,
             asked,
             serving,
         }
@@ -319,7 +333,16 @@ impl Drop for Behind {
     }
 }
 
-/// Notes the request, and says it.
+/// 64 MiB, a piece at a time.
+fn large(taken: Arc<AtomicUsize>) -> Body {
+    let pieces = (0..1_024).map(move |_| {
+        taken.fetch_add(65_536, Ordering::SeqCst);
+        Ok::<_, Infallible>(Bytes::from_static(&[b'a'; 65_536]))
+    });
+    Body::from_stream(futures_util::stream::iter(pieces))
+}
+
+/// Notes the request, and says it; what is a stream, after a while.
 async fn said(State(asked): State<Arc<Mutex<Vec<Value>>>>, request: Request) -> String {
     let (head, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -334,5 +357,8 @@ async fn said(State(asked): State<Arc<Mutex<Vec<Value>>>>, request: Request) -> 
         "body": String::from_utf8_lossy(&body),
     });
     asked.lock().unwrap().push(said.clone());
+    if head.uri.path() == "/v1/stream" {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
     said.to_string()
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::{Behind, Door, FILE, answer};
+use super::{Behind, Door, FILE, PATIENCE, answer};
 
 const PATH: &str = "/v1/accounts/alice";
 
@@ -32,6 +32,10 @@ enum Manners {
     Unavailable,
     /// It sends an answer without an end.
     Streams,
+    /// It says more than it has said that it would.
+    SaysTooMuch,
+    /// It says very often that it is at it.
+    IsAtIt,
 }
 
 /// A service with bad manners, and how many requests it has read.
@@ -50,7 +54,7 @@ async fn ill_mannered(manners: Manners) -> (SocketAddr, Arc<AtomicU32>) {
 }
 
 async fn misbehave(mut stream: TcpStream, manners: Manners, read: Arc<AtomicU32>) {
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     if !stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
         return;
     }
@@ -67,6 +71,15 @@ async fn misbehave(mut stream: TcpStream, manners: Manners, read: Arc<AtomicU32>
         }
         Manners::IsAnother => whole("421 Misdirected Request"),
         Manners::Unavailable => whole("503 Service Unavailable"),
+        Manners::SaysTooMuch => format!(
+            "{}HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison",
+            whole("200 OK")
+        ),
+        Manners::IsAtIt => format!(
+            "{}{}",
+            "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000),
+            whole("200 OK")
+        ),
         Manners::Streams => {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             let _ = stream.write_all(head.as_bytes()).await;
@@ -117,6 +130,75 @@ async fn where_another_one_listens_by_now_the_request_goes_on_to_the_right_one()
     }
     assert!(read.load(Ordering::SeqCst) > 0);
     assert_eq!(behind.asked().len(), 20);
+}
+
+/// A connection that is not answered at all, as if a wall stood before it.
+#[tokio::test]
+async fn who_takes_no_connection_is_left_for_another_instance() {
+    let wall = tokio::net::TcpSocket::new_v4().unwrap();
+    wall.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let wall = wall.listen(0).unwrap();
+    let address = wall.local_addr().unwrap();
+    // There is room for one or two; whoever comes then is not answered.
+    let filling: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(TcpStream::connect(address)))
+        .collect();
+    let behind = Behind::start().await;
+    let door = before(&[("wall", address), ("here", behind.address)]).await;
+    for _ in 0..6 {
+        let began = Instant::now();
+        assert_eq!(unkeyed(&door).await.0, 200);
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+    assert_eq!(behind.asked().len(), 6);
+    for task in filling {
+        task.abort();
+    }
+}
+
+/// What comes after an answer is not taken for the answer to the next request.
+#[tokio::test]
+async fn whoever_says_more_than_was_asked_poisons_no_other_answer() {
+    for manners in [Manners::SaysTooMuch, Manners::IsAtIt] {
+        let (address, _) = ill_mannered(manners).await;
+        let door = before(&[("one", address)]).await;
+        for _ in 0..10 {
+            let answer = door
+                .request("GET", PATH, &door.reader())
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 200, "{manners:?}");
+            assert_eq!(answer.text().await.unwrap(), "{}", "{manners:?}");
+        }
+    }
+}
+
+/// A client hangs up while it waits. What it held is free again.
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_nothing_taken() {
+    let (frozen, read) = ill_mannered(Manners::Hangs).await;
+    let door = before(&[("frozen", frozen)]).await;
+    for _ in 0..20 {
+        let request = door.request("GET", PATH, &door.reader());
+        let hung_up = tokio::time::timeout(Duration::from_millis(60), request.send()).await;
+        assert!(hung_up.is_err());
+    }
+    assert!(read.load(Ordering::SeqCst) > 0);
+    let deadline = Instant::now() + PATIENCE;
+    let under_way = || {
+        let balancers = door.gateway.upstreams().balancers();
+        let states = balancers.flat_map(folio_mesh::Balancer::states);
+        states.map(|state| state.under_way).sum::<u32>()
+    };
+    while under_way() > 0 {
+        assert!(Instant::now() < deadline, "{} are under way", under_way());
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// What may have been done is sent again only where the service knows it again.

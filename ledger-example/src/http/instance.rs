@@ -17,7 +17,6 @@ struct Ourselves(InstanceId);
 
 /// The routes of a service, as this instance of it answers them: what is meant for another one is misdirected
 /// (421, RFC 9110 15.5.20), and can be sent to another one as if it never had been.
-#[must_use]
 pub fn answering_as(router: Router, instance: InstanceId) -> Router {
     router
         .layer(from_fn(misdirected))

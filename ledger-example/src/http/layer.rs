@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::http::problem::Problem;
 
 /// The header of W3C Trace Context, <https://www.w3.org/TR/trace-context/>.
-const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// Longest time a request may take. A write that is cut off here is answered "not confirmed", and
 /// repeating it with its key tells what became of it.
@@ -35,8 +35,18 @@ impl Trace {
         CorrelationId::from_uuid(self.id)
     }
 
+    /// What another service continues the trace of this id with.
+    pub(crate) fn traceparent_of(id: CorrelationId) -> String {
+        let trace = Self {
+            id: id.as_uuid(),
+            parent: span_id(),
+            flags: 0,
+        };
+        trace.traceparent()
+    }
+
     /// The trace that the caller is in, or a new one.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let parent = headers
             .get(TRACEPARENT)
             .and_then(|value| value.to_str().ok());
@@ -63,6 +73,10 @@ pub(crate) async fn around(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let trace = Trace::of(request.headers());
     request.extensions_mut().insert(trace);
+    // So that whoever has only the headers finds the same one.
+    if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
+        request.headers_mut().insert(TRACEPARENT, value);
+    }
     let method = request.method().clone();
     // The route, not the path: an account id in a label would make a new time series each.
     let route = request

@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::account::BoundedText;
 use crate::http::cursor;
 use crate::http::input::required_text;
+use crate::http::layer::Trace;
 use crate::http::problem::Problem;
 use crate::http::times::time_text;
 use crate::transfer::service::{Driver, Transfers};
@@ -137,7 +138,9 @@ pub(crate) async fn begin<S: Told, P: Participants<S>>(
     order: S::Order,
     headers: &HeaderMap,
 ) -> Result<(StatusCode, SagaLog<S>), Problem> {
-    driver.begin(id, order).await.map_err(problem::<S>)?;
+    let request = Trace::of(headers).correlation_id();
+    let begun = driver.begin_for(id, order, request).await;
+    begun.map_err(problem::<S>)?;
     let (drives, driven) = (driver.clone(), id.to_owned());
     let mut driving = tokio::spawn(async move {
         if let Err(error) = drives.drive(&driven).await {

@@ -18,7 +18,6 @@ const ACTOR: HeaderName = HeaderName::from_static("folio-actor");
 /// refused, and one that it has signed is the actor of whatever the request causes, whoever that names itself.
 ///
 /// A request without one comes from beside the gateway, from another service say, and is as it would be without this.
-#[must_use]
 pub fn vouched_for(router: Router, verifier: IdentityVerifier) -> Router {
     router
         .layer(from_fn(identified))

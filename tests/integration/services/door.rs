@@ -107,7 +107,7 @@ async fn under_load(system: &System, mix: &[Asks], meanwhile: impl Future<Output
             }
             let asks = match mix[number % mix.len()] {
                 Asks::Credit(book, _) => Asks::Credit(book, number % ACCOUNTS),
-                asks => asks,
+                asks @ (Asks::Balances | Asks::Transfers) => asks,
             };
             let (door, token, client) = (door.clone(), token.clone(), client.clone());
             requests.spawn(ask(door, token, client, asks, number, Arc::clone(&seen)));
@@ -470,6 +470,34 @@ async fn an_event_leads_to_the_request_through_the_door_and_who_sent_it() {
         told.contains("operator") && !told.contains("the boss"),
         "{event}"
     );
+    // So it is of a transfer, in both books and in its log, whoever carried it out.
+    let order = json!({"id": "traced", "from": {"book": "a", "account_id": "a-0"},
+        "to": {"book": "b", "account_id": "b-0"}, "amount": "2.00", "currency": "EUR"});
+    let request = system.client.post(format!("{door}/v1/transfers"));
+    let request = request
+        .bearer_auth(system.token("operator"))
+        .header("Prefer", "wait=20")
+        .header(
+            "traceparent",
+            "00-1bf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
+    let transfer: Value = request
+        .json(&order)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(transfer["state"], "completed", "{transfer}");
+    for (book, account) in [("a", "a-0"), ("b", "b-0")] {
+        let path = format!("/v1/books/{book}/accounts/{account}/events");
+        let (_, events) = get(&path, "auditor").await;
+        let events = events["events"].as_array().unwrap();
+        let traced =
+            |event: &&Value| event["correlation_id"] == "1bf76519-16cd-43dd-8448-eb211c80319c";
+        assert!(events.iter().filter(traced).count() >= 2, "{events:#?}");
+    }
     // A reader reads, and does not audit.
     assert_eq!(
         get("/v1/books/a/accounts/a-0/events", "reader").await.0,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use folio_core::saga::{Heard, Saga, StepId};
-use folio_core::{Amount, Cause};
+use folio_core::{Amount, Cause, CorrelationId};
 use folio_mesh::{CircuitBreaker, Deadline};
 use folio_runtime::{Said, StepCall};
 use serde::Deserialize;
@@ -30,6 +30,7 @@ use crate::account::{AccountId, Side};
 use crate::balances::BookName;
 use crate::hold::HoldId;
 use crate::http::address::ServiceAddress;
+use crate::http::layer::{TRACEPARENT, Trace};
 use crate::http::outside::{
     Answered, Outside, OutsideClientError, OutsideError, OutsideRequest, OutsideSettings,
 };
@@ -57,6 +58,7 @@ pub struct Books(BTreeMap<BookName, Outside>);
 struct Asking<'a> {
     id: StepId<'a>,
     cause: Cause,
+    correlation_id: CorrelationId,
 }
 
 /// What was set aside or expected, and is to be posted.
@@ -273,6 +275,7 @@ impl Books {
                 ("Idempotency-Key", asking.id.command().to_string()),
                 ("Folio-Actor", ACTOR.to_owned()),
                 (CAUSE, PositionToken::of(store_id, position).encode()),
+                (TRACEPARENT, Trace::traceparent_of(asking.correlation_id)),
             ],
             body: Some(body),
             answered_by,
@@ -289,6 +292,7 @@ impl<'a> Asking<'a> {
         Self {
             id: call.id,
             cause: call.cause,
+            correlation_id: call.correlation_id,
         }
     }
 }

@@ -1,0 +1,264 @@
+//! HTTP/2, frame by frame: floods that cost the client little and a server much, and what HTTP/1 would read otherwise.
+//!
+//! Frames are RFC 9113, headers RFC 7541: literals without an index, and no Huffman coding.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::{Behind, Door, PATIENCE};
+
+const PATH: &str = "/v1/accounts/alice";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const DATA_END: u8 = 0x1;
+const HEADERS_END: u8 = 0x4;
+const HEADERS: u8 = 0x1;
+const RESET: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const GO_AWAY: u8 = 0x7;
+const WINDOW: u8 = 0x8;
+const CONTINUATION: u8 = 0x9;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut header = vec![0];
+    for text in [name, value] {
+        length(text.len(), &mut header);
+        header.extend(text.as_bytes());
+    }
+    header
+}
+
+/// A length of 7 bits and more.
+fn length(length: usize, out: &mut Vec<u8>) {
+    let Some(mut rest) = length.checked_sub(127) else {
+        out.push(u8::try_from(length).unwrap());
+        return;
+    };
+    out.push(127);
+    while rest >= 128 {
+        out.push(u8::try_from(rest % 128).unwrap() | 128);
+        rest /= 128;
+    }
+    out.push(u8::try_from(rest).unwrap());
+}
+
+fn request(method: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let head = [
+        (":method", method),
+        (":scheme", "http"),
+        (":path", PATH),
+        (":authority", "a"),
+    ];
+    let headers = head.iter().chain(more);
+    headers
+        .flat_map(|(name, value)| literal(name, value))
+        .collect()
+}
+
+/// A connection with HTTP/2 on it.
+async fn connect(door: &Door) -> TcpStream {
+    let mut stream = TcpStream::connect(door.address).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    stream
+}
+
+/// Whether the connection is ended within so many of these frames, and what is read meanwhile does not fill up.
+async fn is_ended_by(mut stream: TcpStream, frames: impl Iterator<Item = Vec<u8>>) -> bool {
+    let mut buffer = vec![0; 65_536];
+    for frame in frames {
+        if stream.write_all(&frame).await.is_err() {
+            return true;
+        }
+        if let Ok(Ok(0) | Err(_)) = timeout(Duration::ZERO, stream.read(&mut buffer)).await {
+            return true;
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < deadline {
+        let read = timeout(Duration::from_millis(100), stream.read(&mut buffer));
+        if let Ok(Ok(0) | Err(_)) = read.await {
+            return true;
+        }
+    }
+    false
+}
+
+/// What comes back of one stream or the connection: kinds of frames.
+async fn kinds(stream: &mut TcpStream) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    let mut head = [0; 9];
+    while let Ok(Ok(_)) = timeout(Duration::from_millis(500), stream.read_exact(&mut head)).await {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut payload = vec![0; length];
+        if stream.read_exact(&mut payload).await.is_err() {
+            break;
+        }
+        kinds.push(head[3]);
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn a_request_over_http2_is_as_one_over_http1() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let stream = TokioIo::new(TcpStream::connect(door.address).await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://{}{PATH}", door.address))
+        .header("authorization", format!("Bearer {}", door.reader()))
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.into_body().collect().await.unwrap();
+    assert_eq!(behind.asked()[0]["path"], PATH);
+}
+
+/// CVE-2023-44487: a stream is opened and reset at once, over and over.
+#[tokio::test]
+async fn streams_that_are_reset_as_soon_as_they_are_opened_end_the_connection() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let token = format!("Bearer {}", door.reader());
+    let block = request("GET", &[("authorization", &token)]);
+    let frames = (0..20_000_u32).map(|number| {
+        let stream = number * 2 + 1;
+        let mut both = frame(HEADERS, HEADERS_END | DATA_END, stream, &block);
+        both.extend(frame(RESET, 0, stream, &8_u32.to_be_bytes()));
+        both
+    });
+    let is_ended = is_ended_by(connect(&door).await, frames).await;
+    assert!(is_ended, "{} requests got through", behind.asked().len());
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// CVE-2025-8671: it is the server that is made to reset streams.
+#[tokio::test]
+async fn streams_that_the_server_is_made_to_reset_end_the_connection() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let block = request("POST", &[]);
+    let frames = (0..5_000_u32).map(|number| {
+        let stream = number * 2 + 1;
+        let mut both = frame(HEADERS, HEADERS_END, stream, &block);
+        both.extend(frame(WINDOW, 0, stream, &0_u32.to_be_bytes()));
+        both
+    });
+    assert!(is_ended_by(connect(&door).await, frames).await);
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// CVE-2024-27316.
+#[tokio::test]
+async fn headers_without_an_end_end_the_connection() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let first = frame(HEADERS, DATA_END, 1, &request("GET", &[]));
+    let more = (0..20_000).map(|number| {
+        frame(
+            CONTINUATION,
+            0,
+            1,
+            &literal("x", &format!("{number:0>1000}")),
+        )
+    });
+    assert!(is_ended_by(connect(&door).await, [first].into_iter().chain(more)).await);
+    assert!(behind.asked().is_empty());
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// A header that was said once is said ten thousand times by a byte each.
+#[tokio::test]
+async fn headers_that_grow_when_they_are_read_are_refused() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let mut block = request("GET", &[]);
+    block.extend([0x40, 1, b'x']);
+    length(3_000, &mut block);
+    block.extend([b'a'; 3_000]);
+    // The first of the table that grows.
+    block.extend([0xbe; 10_000]);
+    let mut stream = connect(&door).await;
+    stream
+        .write_all(&frame(HEADERS, HEADERS_END | DATA_END, 1, &block))
+        .await
+        .unwrap();
+    let kinds = kinds(&mut stream).await;
+    assert!(
+        kinds
+            .iter()
+            .any(|kind| [RESET, GO_AWAY, HEADERS].contains(kind)),
+        "{kinds:?}"
+    );
+    assert!(behind.asked().is_empty());
+    assert_eq!(door.get(PATH).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_http1_would_read_as_something_else_does_not_get_there() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let token = format!("Bearer {}", door.reader());
+    for (name, value) in [
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("Upper-Case", "a"),
+        ("x", "a\r\ny: b"),
+        ("x\r\ny", "a"),
+        ("host", "evil"),
+    ] {
+        let block = request("GET", &[("authorization", &token), (name, value)]);
+        let mut stream = connect(&door).await;
+        stream
+            .write_all(&frame(HEADERS, HEADERS_END | DATA_END, 1, &block))
+            .await
+            .unwrap();
+        let kinds = kinds(&mut stream).await;
+        assert!(
+            kinds
+                .iter()
+                .any(|kind| [RESET, GO_AWAY, HEADERS].contains(kind)),
+            "{name}: {kinds:?}"
+        );
+        assert!(behind.asked().is_empty(), "{name}: {:?}", behind.asked());
+    }
+}
+
+#[tokio::test]
+async fn whoever_floods_with_pings_and_settings_keeps_nobody_waiting() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    for (kind, payload) in [
+        (PING, &[0_u8; 8][..]),
+        (SETTINGS, &[0, 4, 0, 0, 0xff, 0xff][..]),
+    ] {
+        let flood = frame(kind, 0, 0, payload).repeat(1_000);
+        let stream = connect(&door).await;
+        let flooding = tokio::spawn(is_ended_by(stream, std::iter::repeat_n(flood, 100)));
+        for _ in 0..20 {
+            let began = Instant::now();
+            assert_eq!(door.get(PATH).await.0, 200);
+            assert!(began.elapsed() < PATIENCE);
+        }
+        flooding.abort();
+    }
+}
