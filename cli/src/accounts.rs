@@ -71,7 +71,7 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
             listen,
         )
         .await;
-    service.stop().await;
+    stop::in_time(service.stop()).await;
     Ok(result?)
 }
 

@@ -84,7 +84,7 @@ async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<()
     let result = mesh
         .serve("balances", listener, router, &arguments.listen)
         .await;
-    service.stop().await;
+    stop::in_time(service.stop()).await;
     Ok(result?)
 }
 

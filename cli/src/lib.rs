@@ -5,7 +5,7 @@
 //! * [`up`]: everything at once, on a PostgreSQL of its own. What `ledger` does when told nothing.
 //! * [`supervisor`]: runs the services as processes, and again what has died.
 //! * [`accounts`], [`balances`], [`rails`], [`transfers`]: a service alone; what they have in common is in [`listen`], [`mesh`] and [`figures`].
-//! * [`gateway`]: the one front door of all of them.
+//! * [`gateway`]: the one front door of all of them; [`api_keys`] are what programs bring to it.
 //! * [`import`] and [`reconcile`]: a bank's transactions in, and compared.
 //! * [`export`] and [`import_journal`]: a book as a plain-text journal, out and in.
 //! * [`check`]: whether what must be so of a book is so after every command.
@@ -20,6 +20,7 @@
 )]
 
 pub mod accounts;
+pub mod api_keys;
 pub mod audit;
 pub mod balances;
 pub mod bank_file;
@@ -72,6 +73,8 @@ enum Command {
     Transfers(transfers::TransfersArgs),
     /// Start the gateway alone, which finds the services by a registry.
     Gateway(gateway::GatewayArgs),
+    /// Make or revoke the keys that programs bring to the gateway.
+    ApiKeys(api_keys::ApiKeysArgs),
     /// Start the rails service alone: stand-ins for a fraud screen, an exchange desk and a payment network.
     Rails(rails::RailsArgs),
     /// Post a bank's transactions from a CSV file through the HTTP API.
@@ -151,6 +154,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         }
         Command::Check(arguments) => return Ok(check::run(arguments).await?),
         Command::InTransit(arguments) => return Ok(in_transit::run(arguments).await?),
+        Command::ApiKeys(arguments) => return Ok(api_keys::run(arguments).await?),
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }

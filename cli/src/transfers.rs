@@ -74,7 +74,7 @@ async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(
     let result = mesh
         .serve("transfers", listener, router, &arguments.listen)
         .await;
-    service.stop().await;
+    stop::in_time(service.stop()).await;
     Ok(result?)
 }
 

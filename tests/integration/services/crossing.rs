@@ -251,31 +251,54 @@ async fn stuck(system: &System) -> Value {
 
 /// What each customer has, by what the transfers say of themselves; and how many were carried out.
 async fn expected(system: &System, transfers: u64) -> (BTreeMap<String, i64>, u64) {
+    let deadline = Instant::now() + ENDS_WITHIN;
+    loop {
+        // The list may be behind the logs, of which it was told that all have ended.
+        let (completed, undone) = (
+            ended(system, "completed").await,
+            ended(system, "undone").await,
+        );
+        if completed.len() + undone.len() == usize::try_from(transfers).unwrap() {
+            return (carried_out(&completed, transfers), completed.len() as u64);
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{} and {} ended",
+            completed.len(),
+            undone.len()
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn carried_out(completed: &[u64], transfers: u64) -> BTreeMap<String, i64> {
     let mut expected = BTreeMap::new();
     for book in ["a", "b"] {
         for customer in 0..CUSTOMERS {
             expected.insert(account(book, customer), PAID_IN);
         }
     }
-    let mut completed = 0;
-    let mut path = "/v1/transfers?state=completed&limit=1000".to_owned();
+    for number in completed {
+        assert!(*number < transfers);
+        let order = Order::of(*number);
+        for ((book, customer), cents) in [(order.from, -order.cents), (order.to, order.cents)] {
+            *expected.get_mut(&account(book, customer)).unwrap() += cents;
+        }
+    }
+    expected
+}
+
+/// The numbers of the transfers in a state.
+async fn ended(system: &System, state: &str) -> Vec<u64> {
+    let first = format!("/v1/transfers?state={state}&limit=1000");
+    let (mut path, mut numbers) = (first.clone(), Vec::new());
     loop {
         let page = system.get("transfers", &path).await.unwrap();
-        for item in page["items"].as_array().unwrap() {
-            let number: u64 = item["id"].as_str().unwrap()[1..].parse().unwrap();
-            assert!(number < transfers);
-            let order = Order::of(number);
-            *expected
-                .get_mut(&account(order.from.0, order.from.1))
-                .unwrap() -= order.cents;
-            *expected.get_mut(&account(order.to.0, order.to.1)).unwrap() += order.cents;
-            completed += 1;
-        }
+        let items = page["items"].as_array().unwrap().iter();
+        numbers.extend(items.map(|item| item["id"].as_str().unwrap()[1..].parse::<u64>().unwrap()));
         match page["next_cursor"].as_str() {
-            Some(cursor) => {
-                path = format!("/v1/transfers?state=completed&limit=1000&cursor={cursor}");
-            }
-            None => return (expected, completed),
+            Some(cursor) => path = format!("{first}&cursor={cursor}"),
+            None => return numbers,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use folio_tests::process::{Program, command};
+use folio_tests::process::{Program, command, run};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::Client;
@@ -25,7 +25,7 @@ pub(super) struct System {
     tokens: BTreeMap<String, String>,
     /// The folder of the server's socket.
     socket: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl System {
@@ -61,12 +61,20 @@ impl System {
             tokens: tokens.collect(),
             client: Client::builder().no_proxy().build().unwrap(),
             program: started,
-            _folder: folder,
+            folder,
         }
     }
 
     pub(super) fn url(&self, service: &str) -> &str {
         &self.urls[service]
+    }
+
+    /// Runs a command on the same data, and answers what it prints.
+    pub(super) async fn command(&self, words: &[&str]) -> String {
+        let folder = ["--data-dir", text(self.folder.path())];
+        let ended = run(command(program(), &[words, &folder].concat())).await;
+        assert!(ended.status.success(), "{}", ended.stderr);
+        ended.stdout.trim().to_owned()
     }
 
     /// A token of the gateway, for somebody of this role.
