@@ -312,7 +312,7 @@ async fn where_all_of_one_service_is_gone_the_others_answer_as_before() {
     assert_eq!(seen.failed.iter().find(others), None);
     for service in ["accounts-a", "balances", "transfers"] {
         // Twice as long, and what a busy machine adds.
-        let bound = calm[service] * 2 + Duration::from_millis(150);
+        let bound = calm[service] * 2 + Duration::from_millis(750);
         assert!(
             p99[service] <= bound,
             "{service}: {:?} after {:?}",
