@@ -141,7 +141,7 @@ impl Gateway {
         self.shared.is_draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it should be sent requests: it knows of an instance of each service once, and is not about to stop.
+    /// Whether it should be sent requests: it knows of an instance of any service, and is not about to stop.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let has_any = |balancer: &folio_mesh::Balancer| !balancer.states().is_empty();
