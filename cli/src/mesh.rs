@@ -231,7 +231,6 @@ async fn keep_registered(
             _ = stage.wait_for(|stage| *stage > Stage::Serving) => return,
         }
     };
-    let registration = &registration;
     let goes = async {
         let mut going = stage.clone();
         if going
@@ -248,8 +247,11 @@ async fn keep_registered(
         () = registration.lost() => {
             tracing::error!(instance = %new.id, "another instance has this one's id; this one stops");
             lost.send_replace(true);
+            return;
         }
     }
+    // Waited for, and not left to the drop: the process is about to end.
+    tell(registration.deregister().await);
 }
 
 fn tell(told: Result<(), folio_mesh::discovery::RegistrationError>) {
