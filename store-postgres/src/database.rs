@@ -111,13 +111,11 @@ impl Database {
                 recycling_method: RecyclingMethod::Fast,
             },
         );
-        Pool::builder(Connections::new(manager, self.opening(role)))
-            .max_size(connections)
-            .build()
-            .map_err(|source| PoolError {
-                database: self.name.clone(),
-                source,
-            })
+        let made = Pool::new(Connections::new(manager, self.opening(role)), connections);
+        made.map_err(|source| PoolError {
+            database: self.name.clone(),
+            source,
+        })
     }
 }
 

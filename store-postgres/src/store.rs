@@ -181,7 +181,7 @@ impl EventStore for PostgresStore {
     }
 
     fn connections_opened(&self) -> u64 {
-        self.readers.manager().opened()
+        self.readers.opened()
     }
 }
 

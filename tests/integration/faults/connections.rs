@@ -115,3 +115,27 @@ async fn a_connection_that_was_left_in_mid_use_is_closed() {
         assert!(before().await.unwrap().is_empty());
     }
 }
+
+/// In the pool it would be open until somebody asked for just this connection, and with it the transaction: whoever asks
+/// gets the one that has waited longest, and then waits for what the other one has locked.
+#[tokio::test]
+async fn what_a_connection_left_in_mid_use_has_locked_is_free_at_once() {
+    let database = postgres::store_database().await;
+    let pool = database.pool(folio_postgres::Role::Appender, 2).unwrap();
+    let mut waiting = pool.get().await.unwrap();
+    let left = pool.get().await.unwrap();
+    let locks = "SELECT pg_advisory_xact_lock(1)";
+    left.batch_execute(&format!("BEGIN; {locks}"))
+        .await
+        .unwrap();
+    waiting.finished();
+    drop(waiting);
+    drop(left);
+
+    let mut next = pool.get().await.unwrap();
+    let waits_at_most = "SET lock_timeout = '10s'";
+    next.batch_execute(&format!("{waits_at_most}; {locks}"))
+        .await
+        .unwrap();
+    next.finished();
+}
