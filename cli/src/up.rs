@@ -29,10 +29,10 @@ use crate::{balances, gateway, mesh, rails, transfers};
 const BOOKS: [&str; 2] = ["a", "b"];
 /// The book of the versions that had one. Where it is there, it is served on.
 const FIRST_BOOK: &str = "accounts";
-/// Instances of each accounts service.
+/// Instances of each service that clients ask for something: of the accounts services, of balances and of transfers.
 const INSTANCES: usize = 2;
-/// Services that are listed in the registry, and the gateway, each with connections of its own to it.
-const LISTED: usize = 10;
+/// Processes that are listed in the registry, and the gateway, each with connections of its own to it.
+const LISTED: usize = 12;
 /// How long the tokens of the greeting are good.
 const TOKENS_LAST: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Longest wait for the services, and for the read models before the greeting.
@@ -63,11 +63,11 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     println!("Starting PostgreSQL …");
     let books = BOOKS.len().saturating_add(1);
     let connections = Connections::default().total().saturating_mul(books);
-    let connections = connections.saturating_mul(INSTANCES);
     let connections = connections
         .saturating_add(BalancesConnections::default().total(books))
-        .saturating_add(RailsService::CONNECTIONS)
         .saturating_add(TransfersService::CONNECTIONS)
+        .saturating_mul(INSTANCES)
+        .saturating_add(RailsService::CONNECTIONS)
         .saturating_add(gateway::CONNECTIONS)
         .saturating_add(Registry::CONNECTIONS.saturating_mul(LISTED));
     let server = tokio::select! {
@@ -99,20 +99,22 @@ async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<
 
 /// The services, where they are.
 struct Services {
-    /// The first instance of each book, and the others.
+    /// The first instance of each.
     accounts: Vec<(BookName, Started)>,
-    others: Vec<Started>,
-    gateway: Started,
     balances: Started,
-    rails: Started,
     transfers: Started,
+    /// Their other instances.
+    others: Vec<Started>,
+    rails: Started,
+    gateway: Started,
 }
 
 impl Services {
     fn all(&self) -> impl Iterator<Item = &Started> {
         let accounts = self.accounts.iter().map(|(_, service)| service);
-        let accounts = accounts.chain(&self.others);
-        accounts.chain([&self.balances, &self.transfers, &self.rails, &self.gateway])
+        let firsts = accounts.chain([&self.balances, &self.transfers]);
+        let all = firsts.chain(&self.others);
+        all.chain([&self.rails, &self.gateway])
     }
 }
 
@@ -176,9 +178,27 @@ struct Starts<'a> {
     supervisor: &'a mut Supervisor,
     registry: String,
     gateway_keys: String,
+    /// The second and later instances of services.
+    others: Vec<Started>,
 }
 
 impl Starts<'_> {
+    /// Starts all instances of a service. Answers with the first one, which listens where it is asked for.
+    fn start_all(
+        &mut self,
+        service: &str,
+        words: &[&str],
+        login: &Config,
+        listener: TcpListener,
+    ) -> Result<Started, UpError> {
+        let first = self.start((service, 1), words, login, listener)?;
+        for number in 2..=INSTANCES {
+            let other = self.start((service, number), words, login, listen::free()?)?;
+            self.others.push(other);
+        }
+        Ok(first)
+    }
+
     /// Starts an instance of a service, which is called after it, and after its number from the second one on.
     fn start(
         &mut self,
@@ -221,17 +241,14 @@ async fn start_services(
             .join(SigningKey::PUBLIC_FILE)
             .display()
             .to_string(),
+        others: Vec::new(),
     };
-    let (mut accounts, mut others) = (Vec::new(), Vec::new());
+    let mut accounts = Vec::new();
     for (book, first) in listeners(server, arguments).await? {
         let login = AccountsDatabases::provision(server, &book).await?;
         let service = format!("accounts-{book}");
         let words = ["accounts", "--book", book.as_str()];
-        let started = starts.start((&service, 1), &words, &login, first)?;
-        for number in 2..=INSTANCES {
-            let instance = (service.as_str(), number);
-            others.push(starts.start(instance, &words, &login, listen::free()?)?);
-        }
+        let started = starts.start_all(&service, &words, &login, first)?;
         accounts.push((book, started));
     }
     let books: Vec<&str> = accounts.iter().map(|(book, _)| book.as_str()).collect();
@@ -243,7 +260,7 @@ async fn start_services(
         .chain(of_books("--feed"))
         .collect();
     let socket = listener(arguments, PORTS.balances)?;
-    let balances = starts.start(("balances", 1), &words, &login, socket)?;
+    let balances = starts.start_all("balances", &words, &login, socket)?;
 
     let login = provision_rails(server, rails::DATABASE).await?;
     let socket = listener(arguments, PORTS.rails)?;
@@ -255,7 +272,7 @@ async fn start_services(
         .chain(of_books("--book"))
         .collect();
     let socket = listener(arguments, PORTS.transfers)?;
-    let transfers = starts.start(("transfers", 1), &words, &login, socket)?;
+    let transfers = starts.start_all("transfers", &words, &login, socket)?;
 
     let login = gateway::provision(server).await.map_err(Box::new)?;
     let (jwks, signing) = (
@@ -267,11 +284,11 @@ async fn start_services(
     let gateway = starts.start(("gateway", 1), &words, &login, socket)?;
     Ok(Services {
         accounts,
-        others,
-        gateway,
         balances,
-        rails,
         transfers,
+        others: starts.others,
+        rails,
+        gateway,
     })
 }
 
@@ -358,7 +375,7 @@ Try:
   curl -H \"Authorization: Bearer $AUDITOR\" {door}/v1/books/a/accounts/checking/events
   curl -X POST {door}/v1/transfers -H \"Authorization: Bearer $OPERATOR\" -H 'Content-Type: application/json' -H 'Prefer: wait=10' -d '{{\"id\":\"my-transfer\",\"from\":{{\"book\":\"a\",\"account_id\":\"checking\"}},\"to\":{{\"book\":\"b\",\"account_id\":\"pension\"}},\"amount\":\"40.00\",\"currency\":\"EUR\"}}'
 
-Kill one of accounts-a and accounts-a-2, and none of these fails. Ready after {seconds:.1} s. Ctrl-C stops."
+Kill any of the services that are there twice, and none of these fails. Ready after {seconds:.1} s. Ctrl-C stops."
     ));
     Ok(format!("\n{}", lines.join("\n")))
 }

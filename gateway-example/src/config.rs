@@ -1,6 +1,6 @@
 //! What a gateway is told by its file, and what is wrong with that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -43,6 +43,10 @@ pub struct RouteConfig {
     pub methods: Vec<String>,
     /// Its path: `/v1/books/{book}/{*rest}`.
     pub path: String,
+    /// What stands for a parameter of both paths, and nothing else does: `{ part = ["debits", "credits"] }` makes a route
+    /// of each. So it is known of every path which methods it has.
+    #[serde(default)]
+    pub each: BTreeMap<String, Vec<String>>,
     /// The service that answers it; may name parameters of the path: `accounts-{book}`.
     pub service: String,
     /// The path there: `/v1/{rest}`.
@@ -166,8 +170,13 @@ impl GatewayConfig {
     ///
     /// [`InvalidConfig`], which names what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
-        let config: Self = toml::from_str(text)?;
+        let mut config: Self = toml::from_str(text)?;
         config.check()?;
+        config.routes = config
+            .routes
+            .iter()
+            .flat_map(RouteConfig::spelt_out)
+            .collect();
         Ok(config)
     }
 
@@ -213,6 +222,14 @@ impl GatewayConfig {
                     ));
                 }
             }
+            for (parameter, values) in &route.each {
+                let is_there = |path: &String| path.contains(&format!("{{{parameter}}}"));
+                if values.is_empty() || !is_there(&route.path) || !is_there(&route.forward) {
+                    return Err(wrong(format!(
+                        "each.{parameter} has values, and both paths have {{{parameter}}}"
+                    )));
+                }
+            }
             if route.timeout_ms == 0 || route.try_ms == 0 {
                 return Err(wrong("its times are longer than nothing".to_owned()));
             }
@@ -225,6 +242,30 @@ impl GatewayConfig {
             }
         }
         Ok(())
+    }
+}
+
+impl RouteConfig {
+    /// A route for each combination of what stands for its parameters.
+    fn spelt_out(&self) -> Vec<Self> {
+        let mut whole = self.clone();
+        let Some((parameter, values)) = whole.each.pop_first() else {
+            return vec![whole];
+        };
+        let of = |value: &String| {
+            let named = |path: &String| path.replace(&format!("{{{parameter}}}"), value);
+            let (path, forward) = (named(&whole.path), named(&whole.forward));
+            Self {
+                path,
+                forward,
+                ..whole.clone()
+            }
+        };
+        values
+            .iter()
+            .map(of)
+            .flat_map(|route| route.spelt_out())
+            .collect()
     }
 }
 
@@ -265,4 +306,53 @@ pub enum InvalidConfig {
         /// What is wrong.
         what: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(route: &str) -> Result<GatewayConfig, InvalidConfig> {
+        let limit = "quota = 1, window_s = 1, burst = 1 }";
+        GatewayConfig::parse(&format!(
+            "services = [\"books\"]\n\
+             per_address = {{ name = \"address\", {limit}\n\
+             per_principal = {{ name = \"principal\", {limit}\n\
+             [[route]]\nmethods = [\"GET\"]\nservice = \"books\"\nrepeat = \"reads\"\n{route}"
+        ))
+    }
+
+    #[test]
+    fn a_route_stands_for_each_of_the_values_that_it_names() {
+        let config = config(
+            "path = \"/v1/{kind}/{id}/{part}\"\nforward = \"/{kind}/{id}/{part}\"\n\
+             each = { kind = [\"a\", \"b\"], part = [\"x\", \"y\"] }",
+        );
+        let routes = config.unwrap().routes;
+        let paths: Vec<_> = routes
+            .iter()
+            .map(|route| (&*route.path, &*route.forward))
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                ("/v1/a/{id}/x", "/a/{id}/x"),
+                ("/v1/a/{id}/y", "/a/{id}/y"),
+                ("/v1/b/{id}/x", "/b/{id}/x"),
+                ("/v1/b/{id}/y", "/b/{id}/y"),
+            ]
+        );
+    }
+
+    #[test]
+    fn values_of_a_parameter_that_is_not_there_are_refused() {
+        for route in [
+            "path = \"/v1/{id}\"\nforward = \"/{id}\"\neach = { part = [\"x\"] }",
+            "path = \"/v1/{part}\"\nforward = \"/x\"\neach = { part = [\"x\"] }",
+            "path = \"/v1/{part}\"\nforward = \"/{part}\"\neach = { part = [] }",
+        ] {
+            let error = config(route).unwrap_err().to_string();
+            assert!(error.contains("each.part"), "{route}: {error}");
+        }
+    }
 }

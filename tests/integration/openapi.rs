@@ -19,14 +19,16 @@ async fn what_is_served_is_what_the_document_says() {
     let last = api.posting("1", "credits", "5.00").await;
     api.balance("1", last.token()).await;
     for url in [&api.url, &api.reads] {
-        is_as_documented(url).await;
+        is_as_documented(url, EXAMPLES, None).await;
     }
     api.stop().await;
 }
 
-async fn is_as_documented(url: &str) {
+/// Asks whatever the document at `url` says, as the holder of a token where there is one, with so many requests of random
+/// content for each route.
+pub(crate) async fn is_as_documented(url: &str, examples: usize, token: Option<&str>) {
     let program = std::env::var_os(VARIABLE).unwrap_or_else(|| "schemathesis".into());
-    let examples = EXAMPLES * folio_tests::scale();
+    let examples = examples * folio_tests::scale();
     // It keeps a cache in the folder that it runs in.
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(PathBuf::from(program));
@@ -39,6 +41,9 @@ async fn is_as_documented(url: &str) {
         // A request may be well formed and refused: there may be no such account.
         .args(["--exclude-checks", "positive_data_acceptance"])
         .args(["--warnings", "off", "--no-color", "--continue-on-failure"]);
+    if let Some(token) = token {
+        command.args(["--header", &format!("Authorization: Bearer {token}")]);
+    }
     match command.output().await {
         Ok(told) => {
             let text = String::from_utf8_lossy(&told.stdout);

@@ -56,7 +56,7 @@ fn account(book: &str, number: usize) -> String {
     format!("{book}-{number}")
 }
 
-async fn open_accounts(system: &System) {
+pub(super) async fn open_accounts(system: &System) {
     for book in ["a", "b"] {
         for number in 0..ACCOUNTS {
             let id = account(book, number);
@@ -240,6 +240,29 @@ async fn no_client_notices_that_an_instance_is_killed() {
     system.stop().await;
 }
 
+/// It runs for a tenth of the time. Whoever is asked is chosen by how soon others were answered, and the wait for one that is
+/// slow is bounded by a try.
+#[tokio::test]
+async fn no_client_fails_while_an_instance_is_ten_times_slower() {
+    let system = System::start().await;
+    open_accounts(&system).await;
+    let mut seen = under_load(&system, &CREDITS, async {
+        sleep(Duration::from_millis(500)).await;
+        let until = Instant::now() + Duration::from_secs(6);
+        while Instant::now() < until {
+            assert!(system.signal("accounts-a-1", Signal::SIGSTOP));
+            sleep(Duration::from_millis(90)).await;
+            assert!(system.signal("accounts-a-1", Signal::SIGCONT));
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    seen.told("an instance ten times slower for 6 s");
+    assert_eq!(seen.failed, Vec::<String>::new());
+    seen.is_in_the_books(&system).await;
+    system.stop().await;
+}
+
 /// It accepts connections, by way of the system, and answers nothing. Whoever had asked it is answered by the other one.
 #[tokio::test]
 async fn no_client_fails_while_an_instance_is_frozen() {
@@ -334,16 +357,23 @@ async fn where_all_of_one_service_is_gone_the_others_answer_as_before() {
     system.stop().await;
 }
 
+/// One after another, as whoever brings a new version does; the gateway last.
 #[tokio::test]
-async fn the_instances_of_books_are_restarted_and_no_request_fails_or_is_done_twice() {
+async fn every_service_is_restarted_and_no_request_fails_or_is_done_twice() {
     let system = System::start().await;
     open_accounts(&system).await;
-    let mut seen = under_load(&system, &CREDITS, async {
+    let mut seen = under_load(&system, &ALL, async {
         for instance in [
             "accounts-a-1",
             "accounts-a-2",
             "accounts-b-1",
             "accounts-b-2",
+            "balances-1",
+            "balances-2",
+            "transfers-1",
+            "transfers-2",
+            "rails-1",
+            "gateway-1",
         ] {
             sleep(Duration::from_millis(500)).await;
             system.restart(instance).await;
@@ -351,7 +381,7 @@ async fn the_instances_of_books_are_restarted_and_no_request_fails_or_is_done_tw
         sleep(Duration::from_secs(1)).await;
     })
     .await;
-    seen.told("every instance of a book restarted");
+    seen.told("every service restarted");
     assert_eq!(seen.failed, Vec::<String>::new());
     seen.is_in_the_books(&system).await;
     system.stop().await;

@@ -3,6 +3,7 @@
 mod books;
 mod crossing;
 mod door;
+mod front;
 mod isolation;
 mod orders;
 mod outages;
