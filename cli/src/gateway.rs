@@ -41,8 +41,6 @@ pub const CONNECTIONS: usize = 16;
 const ROUTES: &str = include_str!("gateway.toml");
 /// How long a request waits for an instance where there is none: as long as the only one takes to be restarted.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long it says that it is not ready before it takes no more connections.
-const LAME: Duration = Duration::from_millis(500);
 
 /// Arguments of `ledger gateway`.
 #[derive(Debug, Args)]
@@ -116,14 +114,12 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
         std::future::pending(),
     ));
     let reloading = tokio::spawn(reload(gateway.clone(), arguments.config.clone()));
-    let (listen, draining) = (arguments.listen.clone(), gateway.clone());
+    let listen = arguments.listen.clone();
     let stop = async move {
         tokio::select! {
             () = listen.stopped() => {}
             () = drain.notified() => {}
         }
-        draining.begin_draining();
-        tokio::time::sleep(LAME).await;
     };
     let served = gateway_example::serve(listener, gateway, bounds, stop).await;
     operating.abort();

@@ -26,8 +26,15 @@ use crate::idle::Activity;
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How much longer a connection may be idle than headers may take: whoever is slow with those is told so.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long those are still accepted who have connected by the time that it is told to stop.
+/// How long it goes on when it is told to stop, and says with every answer that it closes the connection. Those that are used
+/// are closed by that; what is closed at the end has not been used for as long, or whoever sent something on it just then
+/// would not know what became of that.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long those are still accepted who have connected by the end of it.
 const BACKLOG: Duration = Duration::from_secs(1);
+/// Time for the first request of whoever was accepted last. A connection of which nothing was read yet is broken off by
+/// the drain.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 /// Streams of an HTTP/2 connection at a time.
@@ -42,8 +49,8 @@ const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves until `stop` completes: then it takes no more connections, and lets requests under way finish, for as long as
-/// `bounds` say.
+/// Serves until `stop` completes: then it is draining, closes each connection with its next answer, soon takes no more of them,
+/// and lets requests under way finish, for as long as `bounds` say.
 ///
 /// # Errors
 ///
@@ -57,17 +64,22 @@ pub async fn serve(
     let connections = Arc::new(Connections::new(bounds));
     let builder = Arc::new(builder(bounds));
     let graceful = GracefulShutdown::new();
-    let mut stop = pin!(stop);
-    let mut told: Option<Instant> = None;
+    let said = gateway.clone();
+    let mut stop = pin!(async move {
+        stop.await;
+        said.begin_draining();
+        sleep(FAREWELL).await;
+    });
+    let mut ended: Option<Instant> = None;
     // However many go on connecting.
-    while told.is_none_or(|told| told.elapsed() < BACKLOG) {
+    while ended.is_none_or(|ended| ended.elapsed() < BACKLOG) {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
             // Whoever has connected by then is answered: closing the listener would break them off.
-            () = std::future::ready(()), if told.is_some() => break,
-            () = &mut stop, if told.is_none() => {
-                told = Some(Instant::now());
+            () = std::future::ready(()), if ended.is_some() => break,
+            () = &mut stop, if ended.is_none() => {
+                ended = Some(Instant::now());
                 continue;
             }
         };
@@ -108,6 +120,7 @@ pub async fn serve(
         });
     }
     drop(listener);
+    sleep(FIRST_REQUEST).await;
     let drain = Duration::from_millis(bounds.drain_ms.into());
     if timeout(drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way at the end of the drain");

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use folio_mesh::balance::EndpointState;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{Behind, Door, FILE, PATIENCE, answer};
@@ -13,21 +16,19 @@ use crate::{GatewayConfig, InvalidConfig, admin};
 
 const PATH: &str = "/v1/accounts/alice";
 
-/// Whoever keeps a connection is told to close it before it is closed, and what is under way is answered: no request fails.
-#[tokio::test]
-async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
-    let behind = Behind::start().await;
-    let mut door = Door::before(&behind).await;
-    let (is_over, answered) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU32::new(0)),
-    );
-    let (url, token) = (format!("http://{}{PATH}", door.address), door.reader());
-    let callers: Vec<_> = (0..8)
-        .map(|_| {
+/// Callers that ask again and again, each of whose requests must be answered.
+struct Callers {
+    is_over: Arc<AtomicBool>,
+    answered: Arc<AtomicU32>,
+    callers: Vec<JoinHandle<()>>,
+}
+
+impl Callers {
+    fn ask(number: usize, url: &str, token: &str, client: impl Fn() -> reqwest::Client) -> Self {
+        let (is_over, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
+        let callers = (0..number).map(|_| {
             let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
-            let (url, token) = (url.clone(), token.clone());
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let (url, token, client) = (url.to_owned(), token.to_owned(), client());
             tokio::spawn(async move {
                 while !is_over.load(Ordering::SeqCst) {
                     let answer = client.get(&url).bearer_auth(&token).send().await.unwrap();
@@ -36,17 +37,43 @@ async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
                     answered.fetch_add(1, Ordering::SeqCst);
                 }
             })
-        })
-        .collect();
-    let has_answered = async |count: u32| {
-        let until = answered.load(Ordering::SeqCst) + count;
+        });
+        let callers = callers.collect();
+        Self {
+            is_over,
+            answered,
+            callers,
+        }
+    }
+
+    /// Waits until so many more answers were had.
+    async fn have_had(&self, answers: u32) {
+        let until = self.answered.load(Ordering::SeqCst) + answers;
         let deadline = Instant::now() + PATIENCE;
-        while answered.load(Ordering::SeqCst) < until {
+        while self.answered.load(Ordering::SeqCst) < until {
             assert!(Instant::now() < deadline);
             sleep(Duration::from_millis(5)).await;
         }
-    };
-    has_answered(200).await;
+    }
+
+    async fn end(self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        for caller in self.callers {
+            caller.await.unwrap();
+        }
+    }
+}
+
+/// Whoever keeps a connection is told to close it before it is closed, and what is under way is answered: no request fails.
+#[tokio::test]
+async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
+    let behind = Behind::start().await;
+    let mut door = Door::before(&behind).await;
+    let url = format!("http://{}{PATH}", door.address);
+    let token = door.reader();
+    let client = || reqwest::Client::builder().no_proxy().build().unwrap();
+    let callers = Callers::ask(8, &url, &token, client);
+    callers.have_had(200).await;
     assert_eq!(door.get("/readyz").await.0, 200);
     door.gateway.begin_draining();
     // Whoever asks whether to send it more is told not to; whoever does is answered, and told to come on another connection.
@@ -56,11 +83,8 @@ async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
         told.starts_with("HTTP/1.1 200") && told.contains("connection: close"),
         "{told}"
     );
-    has_answered(200).await;
-    is_over.store(true, Ordering::SeqCst);
-    for caller in callers {
-        caller.await.unwrap();
-    }
+    callers.have_had(200).await;
+    callers.end().await;
     let before = behind.asked().len();
     let slow: Vec<_> = (0..8)
         .map(|_| tokio::spawn(answer(door.request("GET", "/v1/stream", &token))))
@@ -76,6 +100,29 @@ async fn a_door_that_is_told_to_stop_answers_what_it_has_accepted() {
     }
     let refused = door.request("GET", PATH, &token).send().await.unwrap_err();
     assert!(refused.is_connect(), "{refused:?}");
+}
+
+/// What is read of a connection decides how it is closed, and nothing was read of this one.
+#[tokio::test]
+async fn whoever_had_just_connected_to_a_door_that_closes_is_answered() {
+    let behind = Behind::start().await;
+    let mut door = Door::before(&behind).await;
+    let mut connected = TcpStream::connect(door.address).await.unwrap();
+    let (address, token) = (door.address, door.reader());
+    let stopping = tokio::spawn(async move { door.stop().await });
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).await.is_ok() {
+        assert!(Instant::now() < deadline, "it does not close");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let request =
+        format!("GET {PATH} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
+    connected.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connected.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    stopping.await.unwrap();
 }
 
 #[tokio::test]

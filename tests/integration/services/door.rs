@@ -413,10 +413,15 @@ async fn through_the_door(folder: &Path, transactions: &str, accounts: &str) {
     let mut kills = 0;
     let killing = async {
         loop {
-            for instance in ["accounts-a-1", "accounts-a-2"] {
+            for (instance, name) in [
+                ("accounts-a-1", "accounts-a"),
+                ("accounts-a-2", "accounts-a-2"),
+            ] {
                 system.kill(instance).await;
                 kills += 1;
-                sleep(Duration::from_millis(1_500)).await;
+                // One at a time: the other one is not killed before this one is back.
+                system.answers(name).await;
+                sleep(Duration::from_millis(500)).await;
             }
         }
     };
