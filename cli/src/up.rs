@@ -29,10 +29,11 @@ use crate::{balances, gateway, mesh, rails, transfers};
 const BOOKS: [&str; 2] = ["a", "b"];
 /// The book of the versions that had one. Where it is there, it is served on.
 const FIRST_BOOK: &str = "accounts";
-/// Instances of each service that clients ask for something: of the accounts services, of balances and of transfers.
+/// Instances of each service that clients ask for something: of the accounts services, of balances and of transfers; and of
+/// the gateway, which all take from the same port.
 const INSTANCES: usize = 2;
-/// Processes that are listed in the registry, and the gateway, each with connections of its own to it.
-const LISTED: usize = 12;
+/// Processes that are listed in the registry, and the gateways, each with connections of its own to it.
+const LISTED: usize = 13;
 /// How long the tokens of the greeting are good.
 const TOKENS_LAST: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Longest wait for the services, and for the read models before the greeting.
@@ -66,9 +67,9 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     let connections = connections
         .saturating_add(BalancesConnections::default().total(books))
         .saturating_add(TransfersService::CONNECTIONS)
+        .saturating_add(gateway::CONNECTIONS)
         .saturating_mul(INSTANCES)
         .saturating_add(RailsService::CONNECTIONS)
-        .saturating_add(gateway::CONNECTIONS)
         .saturating_add(Registry::CONNECTIONS.saturating_mul(LISTED));
     let server = tokio::select! {
         server = Server::start(&arguments.server, connections) => server?,
@@ -281,6 +282,11 @@ async fn start_services(
     );
     let words = ["gateway", "--jwks", &jwks, "--keys", &signing];
     let socket = listener(arguments, PORTS.gateway)?;
+    for number in 2..=INSTANCES {
+        let same = socket.try_clone().map_err(UpError::Port)?;
+        let other = starts.start(("gateway", number), &words, &login, same)?;
+        starts.others.push(other);
+    }
     let gateway = starts.start(("gateway", 1), &words, &login, socket)?;
     Ok(Services {
         accounts,
@@ -393,6 +399,9 @@ pub enum UpError {
     /// There is no port to listen at.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The port of the gateway cannot be shared.
+    #[error("the gateway's port cannot be shared by its instances")]
+    Port(#[source] std::io::Error),
     /// A service cannot be run.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),

@@ -117,7 +117,8 @@ impl SqlBuckets {
     /// Connections that it opens at most.
     pub const CONNECTIONS: usize = 4;
 
-    /// Those in this database. It is not connected to before there is something to ask. Must be called in a runtime.
+    /// Those in this database. It is connected to at once, so that who asks first need not wait for it, and nobody waits
+    /// for that here. Must be called in a runtime.
     ///
     /// # Errors
     ///
@@ -182,10 +183,10 @@ impl TokenSource for SqlBuckets {
 
 async fn sweep(pool: Pool) {
     loop {
-        tokio::time::sleep(EVERY).await;
         if let Err(error) = forget(&pool).await {
             tracing::warn!(cause = error_chain(&*error), "old limits were not removed");
         }
+        tokio::time::sleep(EVERY).await;
     }
 }
 

@@ -24,8 +24,9 @@ use super::key::LimitKey;
 use super::lease::{Lease, Left, Spend, Terms};
 use super::policy::LimitPolicy;
 
-/// How long somebody waits for tokens, in the queue and for the answer together.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long somebody waits for tokens, in the queue and for the answer together. Rather long: whoever would write is refused
+/// after that, and a database that answers late is no reason. One that does not answer is not waited for a third time.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// When to come again while nobody knows.
 const AGAIN: Duration = Duration::from_secs(1);
 

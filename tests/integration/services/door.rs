@@ -357,7 +357,7 @@ async fn where_all_of_one_service_is_gone_the_others_answer_as_before() {
     system.stop().await;
 }
 
-/// One after another, as whoever brings a new version does; the gateway last.
+/// One after another, as whoever brings a new version does; the gateways last.
 #[tokio::test]
 async fn every_service_is_restarted_and_no_request_fails_or_is_done_twice() {
     let system = System::start().await;
@@ -374,6 +374,7 @@ async fn every_service_is_restarted_and_no_request_fails_or_is_done_twice() {
             "transfers-2",
             "rails-1",
             "gateway-1",
+            "gateway-2",
         ] {
             sleep(Duration::from_millis(500)).await;
             system.restart(instance).await;

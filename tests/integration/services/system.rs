@@ -138,7 +138,7 @@ impl System {
     pub(super) async fn answers(&self, service: &str) {
         // Whether the gateway is ready is told on its other address.
         let path = match service {
-            "gateway" => "/openapi.json",
+            "gateway" | "gateway-2" => "/openapi.json",
             _ => "/readyz",
         };
         let deadline = Instant::now() + PATIENCE;

@@ -140,7 +140,7 @@ async fn a_source_that_hangs_is_waited_for_briefly_and_then_not_at_all() {
         );
         began.elapsed()
     };
-    assert_eq!(timed("alice").await.as_millis() / 10, 25);
+    assert_eq!(timed("alice").await.as_millis() / 10, 100);
     timed("alice").await;
     for name in ["alice", "bob", "carol"] {
         assert_eq!(timed(name).await, Duration::ZERO);
