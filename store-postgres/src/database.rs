@@ -18,6 +18,8 @@ pub enum Role {
     Appender,
     /// Writes read models and their checkpoints.
     Projector,
+    /// Seals an event store: reads it, and writes the log beside it.
+    Sealer,
     /// Reads.
     Reader,
 }
@@ -28,6 +30,7 @@ impl Role {
             Self::Owner => "owner",
             Self::Appender => "appender",
             Self::Projector => "projector",
+            Self::Sealer => "sealer",
             Self::Reader => "reader",
         }
     }

@@ -5,13 +5,18 @@ use toml::{Table, Value};
 use super::{Member, assert_none, has_word, members, name, text, workspace};
 
 /// Which crates of the workspace each may depend on. Nothing may depend on the tests.
-const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("folio-core", &[]),
     ("folio-runtime", &["folio-core"]),
     ("folio-postgres", &["folio-core"]),
     ("folio-projections", &["folio-core", "folio-postgres"]),
     ("folio-mesh", &["folio-core", "folio-postgres"]),
     ("folio-operator", &["folio-core", "folio-projections"]),
+    ("folio-proofs", &[]),
+    (
+        "folio-audit",
+        &["folio-core", "folio-postgres", "folio-proofs"],
+    ),
     (
         "ledger-example",
         &[
@@ -41,11 +46,13 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     (
         "folio-tests",
         &[
+            "folio-audit",
             "folio-core",
             "folio-mesh",
             "folio-operator",
             "folio-postgres",
             "folio-projections",
+            "folio-proofs",
             "folio-runtime",
             "gateway-example",
             "ledger",

@@ -153,13 +153,14 @@ const RULES: [Rule; 8] = [
     },
 ];
 
-const OWNS_TABLES: [&str; 9] = [
+const OWNS_TABLES: [&str; 10] = [
     "store-postgres/",
     "projections/",
     "ledger-example/src/read_model/",
     "ledger-example/src/monitor/",
     "ledger-example/src/expirer/",
     "ledger-example/src/transfer/",
+    "audit/",
     "mesh/src/discovery/registry/",
     "gateway-example/src/auth/",
     "gateway-example/src/limits/",

@@ -1,0 +1,134 @@
+//! What was committed to the store since the last seal.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use folio_core::{BatchSize, Position};
+use folio_proofs::Hash;
+use folio_proofs::map::{Entry, StreamKey};
+use futures_util::TryStreamExt as _;
+use tokio_postgres::Client;
+
+use crate::altered::Altered;
+use crate::checkpoints::LogEnd;
+use crate::error::SealError;
+use crate::rows::{event_leaf, outcome_leaf};
+
+const EVENTS: &str = "SELECT position, version, recorded_at, event_id, command_id, command_events, \
+     schema_version, category, stream_id, event_type, fingerprint, payload, metadata \
+     FROM store.events WHERE position > $1 ORDER BY position LIMIT $2";
+const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, refusal, metadata \
+     FROM store.outcomes WHERE number > $1 ORDER BY number LIMIT $2";
+// After the leaves were read: none of them was recorded later.
+const ENDS: &str = "SELECT (SELECT coalesce(max(position), 0) FROM store.events), \
+     (SELECT coalesce(max(number), 0) FROM store.outcomes), \
+     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// What the next seal appends to the log.
+#[derive(Debug)]
+pub(crate) struct NewLeaves {
+    events: Vec<Hash>,
+    outcomes: Vec<Hash>,
+    /// Where the streams end that have an event among these.
+    pub(crate) streams: BTreeMap<StreamKey, Entry>,
+    /// The position of the last event, and the number of the last outcome.
+    pub(crate) through: (i64, i64),
+    /// When they were read, by the database's clock.
+    pub(crate) at_micros: i64,
+}
+
+impl NewLeaves {
+    /// What is behind the end of the log, at most so much of it.
+    pub(crate) async fn read(
+        client: &Client,
+        end: LogEnd,
+        most: BatchSize,
+    ) -> Result<Self, SealError> {
+        let mut leaves = Self {
+            events: Vec::new(),
+            outcomes: Vec::new(),
+            streams: BTreeMap::new(),
+            through: (end.events, end.outcomes),
+            at_micros: 0,
+        };
+        // Neither keeps the other out for good.
+        let half = (most.events() + 1) / 2;
+        let outcomes = leaves.read_outcomes(client, half).await?;
+        leaves.read_events(client, most.events() - outcomes).await?;
+        leaves.read_ends(client, end).await?;
+        Ok(leaves)
+    }
+
+    /// Their hashes, in the order of the log.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = Hash> {
+        self.events.iter().chain(&self.outcomes).copied()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.outcomes.is_empty()
+    }
+
+    /// How many events and outcomes they are.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.events.len() as u64, self.outcomes.len() as u64)
+    }
+
+    async fn read_events(&mut self, client: &Client, most: i64) -> Result<(), SealError> {
+        let (mut last, _) = self.through;
+        let rows = client.query_raw(EVENTS, [last, most]).await?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            let leaf = event_leaf(&row)?;
+            let expected = last.saturating_add(1);
+            if leaf.position != expected {
+                return Err(SealError::Missing {
+                    position: Position::START.plus(expected),
+                    next: Position::START.plus(leaf.position),
+                });
+            }
+            last = leaf.position;
+            let key = StreamKey::of(leaf.category, leaf.stream_id);
+            let (version, position) = (leaf.version, leaf.position);
+            let entry = Entry {
+                key,
+                version,
+                position,
+            };
+            self.streams.insert(key, entry);
+            self.events.push(leaf.hash());
+        }
+        self.through.0 = last;
+        Ok(())
+    }
+
+    async fn read_outcomes(&mut self, client: &Client, most: i64) -> Result<i64, SealError> {
+        let (_, mut last) = self.through;
+        let rows = client.query_raw(OUTCOMES, [last, most]).await?;
+        let mut rows = pin!(rows);
+        let mut count = 0;
+        while let Some(row) = rows.try_next().await? {
+            let leaf = outcome_leaf(&row)?;
+            last = leaf.number;
+            self.outcomes.push(leaf.hash());
+            count += 1;
+        }
+        self.through.1 = last;
+        Ok(count)
+    }
+
+    async fn read_ends(&mut self, client: &Client, end: LogEnd) -> Result<(), SealError> {
+        let row = client.query_one(ENDS, &[]).await?;
+        let (found, sealed) = (row.try_get(0)?, end.events);
+        if found < sealed {
+            return Err(Altered::LostEvents { found, sealed }.into());
+        }
+        let (found, sealed) = (row.try_get(1)?, end.outcomes);
+        if found < sealed {
+            return Err(Altered::LostOutcomes { found, sealed }.into());
+        }
+        let clock: i64 = row.try_get(2)?;
+        // Never earlier than the seal before, even when the server's clock was set back.
+        self.at_micros = clock.max(end.sealed_at_micros);
+        Ok(())
+    }
+}

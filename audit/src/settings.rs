@@ -1,0 +1,27 @@
+//! How often and how much is sealed at once.
+
+use std::time::Duration;
+
+use folio_core::BatchSize;
+
+/// How often and how much is sealed at once, and when somebody has to hear of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealerSettings {
+    /// Between two seals, once everything is sealed. The first wait after a failure too; it doubles with each further one,
+    /// up to 32 times this.
+    pub every: Duration,
+    /// Most leaves in one seal.
+    pub batch: BatchSize,
+    /// When something has waited for so long to be sealed, it is logged as an error.
+    pub alarm_after: Duration,
+}
+
+impl Default for SealerSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(1),
+            batch: BatchSize::new(10_000).unwrap_or_default(),
+            alarm_after: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Merkle logs and maps, signed checkpoints, and the proofs between them. Pure: no input, no output, no clock.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod hash;
+pub mod leaf;
+pub mod map;
+pub mod merkle;
+pub mod note;
+
+pub use hash::Hash;
