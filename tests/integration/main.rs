@@ -30,6 +30,7 @@ mod operators;
 mod outside;
 mod projections;
 mod registry;
+mod seal;
 mod server;
 mod services;
 mod snapshots;

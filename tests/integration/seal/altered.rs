@@ -2,7 +2,7 @@
 
 use folio_audit::{Altered, SealError, Sealer};
 
-use crate::book::{Book, batch};
+use super::book::{Book, batch};
 
 /// A store that is sealed, with its sealer, and more to seal.
 async fn sealed() -> (Book, Sealer) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use folio_audit::{Anchor, FileAnchor, Prover, Sealer, SealerSettings, TrustedLog};
 use folio_core::store::{Append, StreamWrite};
@@ -10,7 +10,6 @@ use folio_core::{
     Actor, BatchSize, CommandContext, CommandId, EventStore as _, ExpectedVersion, Fingerprint,
     NewEvent, StreamId,
 };
-use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::migrate::store_migrations;
 use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
 use folio_proofs::Hash;
@@ -19,9 +18,9 @@ use folio_proofs::leaf::{EventLeaf, OutcomeLeaf};
 use folio_proofs::map::{Bucket, BucketNumber, Entry, MapTree, StreamKey};
 use folio_proofs::merkle::Frontier;
 use folio_proofs::note::{SignedNote, SigningKey};
+use folio_tests::postgres;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 /// A store that is ready to be sealed.
@@ -30,15 +29,6 @@ pub(crate) struct Book {
     pub(crate) store: PostgresStore,
     folder: TempDir,
     commands: AtomicU64,
-}
-
-pub(crate) async fn server() -> Config {
-    static CLUSTER: OnceCell<ThrowawayCluster> = OnceCell::const_new();
-    let start = || async {
-        let cluster = ThrowawayCluster::start(Durability::UnsafeForTests);
-        cluster.await.expect("a private PostgreSQL cluster")
-    };
-    CLUSTER.get_or_init(start).await.connection_config()
 }
 
 pub(crate) fn stream(id: u64) -> StreamId {
@@ -62,10 +52,11 @@ impl Book {
 
     /// A store without the tables of a log.
     pub(crate) async fn unprepared() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let name = format!("sealed_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = postgres::unique("sealed");
         let roles = [Role::Appender, Role::Reader];
-        let database = provision(&server().await, &name, &roles).await.unwrap();
+        let database = provision(&postgres::server().await, &name, &roles)
+            .await
+            .unwrap();
         migrate(&database, store_migrations()).await.unwrap();
         Self {
             store: PostgresStore::open(&database, 2).await.unwrap(),
@@ -76,7 +67,7 @@ impl Book {
     }
 
     pub(crate) async fn prepare(&self) {
-        let server = server().await;
+        let server = postgres::server().await;
         let prepared = folio_audit::prepare(&server, self.database.name()).await;
         prepared.unwrap();
     }
@@ -151,7 +142,7 @@ impl Book {
 
     /// A session that may do everything.
     pub(crate) async fn superuser(&self) -> Client {
-        let mut config = server().await;
+        let mut config = postgres::server().await;
         config.dbname(self.database.name());
         let (client, connection) = config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);

@@ -7,7 +7,7 @@ use folio_audit::{SealError, SealerSettings};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::book::{Book, batch};
+use super::book::{Book, batch};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -7,7 +7,7 @@ use folio_proofs::map::Last;
 use folio_proofs::merkle::{Size, TreeHead};
 use folio_proofs::note::SignedNote;
 
-use crate::book::{Book, batch, stream};
+use super::book::{Book, batch, stream};
 
 fn opened(note: &SignedNote) -> (Checkpoint, TreeHead) {
     let checkpoint = Checkpoint::open(note.to_string(), Book::key().verifying_key()).unwrap();

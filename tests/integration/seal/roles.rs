@@ -2,7 +2,7 @@
 
 use folio_postgres::Role;
 
-use crate::book::{Book, batch};
+use super::book::{Book, batch};
 
 /// What PostgreSQL calls a statement that the role may not send, and one that a trigger refuses.
 const PRIVILEGE: &str = "42501";

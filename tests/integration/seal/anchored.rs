@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use folio_audit::{Anchor, AnchorError, FileAnchor, SealError, Sealer};
 use folio_proofs::note::{SignedNote, SigningKey};
 
-use crate::book::{Book, batch};
+use super::book::{Book, batch};
 
 async fn opened(book: &Book) -> Result<Sealer, SealError> {
     let anchor = book.file_anchor().await;

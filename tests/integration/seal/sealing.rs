@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use folio_audit::{SealError, Sealer};
 
-use crate::book::{Book, batch};
+use super::book::{Book, batch};
 
 async fn seal_all(sealer: &mut Sealer) -> u64 {
     let mut leaves = 0;

@@ -1,0 +1,9 @@
+//! Stores that are sealed: the log and the map beside them, checkpoints, anchors and proofs.
+
+mod altered;
+mod anchored;
+mod book;
+mod proofs;
+mod roles;
+mod running;
+mod sealing;
