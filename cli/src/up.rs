@@ -381,7 +381,7 @@ Try:
   curl -H \"Authorization: Bearer $AUDITOR\" {door}/v1/books/a/accounts/checking/events
   curl -X POST {door}/v1/transfers -H \"Authorization: Bearer $OPERATOR\" -H 'Content-Type: application/json' -H 'Prefer: wait=10' -d '{{\"id\":\"my-transfer\",\"from\":{{\"book\":\"a\",\"account_id\":\"checking\"}},\"to\":{{\"book\":\"b\",\"account_id\":\"pension\"}},\"amount\":\"40.00\",\"currency\":\"EUR\"}}'
 
-Kill any of the services that are there twice, and none of these fails. Ready after {seconds:.1} s. Ctrl-C stops."
+Kill one of accounts-a and accounts-a-2, or of any other service but the gateway that is there twice, and none of these fails. Ready after {seconds:.1} s. Ctrl-C stops."
     ));
     Ok(format!("\n{}", lines.join("\n")))
 }
