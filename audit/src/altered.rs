@@ -1,5 +1,6 @@
 //! What shows that seals, or what they hold, are not as they were made.
 
+use folio_core::Position;
 use folio_proofs::Hash;
 use folio_proofs::checkpoint::OpenCheckpointError;
 use folio_proofs::map::{BucketError, StaleBucket};
@@ -23,6 +24,12 @@ pub enum Altered {
     Columns {
         /// The leaves in the column.
         size: i64,
+    },
+    /// An event is gone.
+    #[error("the event at position {position} was sealed and is gone")]
+    MissingEvent {
+        /// Where it was.
+        position: Position,
     },
     /// A tile is none.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use folio_core::{CommandId, Position};
+use folio_core::{CommandId, Position, StreamId};
 use folio_postgres::{CommitError, PoolError};
 use folio_proofs::checkpoint::{Checkpoint, OpenCheckpointError};
 use folio_proofs::merkle::{LogShrinks, Size};
@@ -104,6 +104,16 @@ pub enum ProveError {
         position: Position,
         /// The last one in the log.
         sealed: Position,
+    },
+    /// The stream has more events than are proven at once.
+    #[error(
+        "{stream} has more than {most} events, too many to prove over this way; make the bundle with the command `bundle`"
+    )]
+    TooLong {
+        /// The stream.
+        stream: StreamId,
+        /// Most events.
+        most: usize,
     },
     /// The command has no outcome that is a leaf of its own.
     #[error("no outcome without events is sealed of command {command}")]

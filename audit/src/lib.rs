@@ -3,11 +3,12 @@
 //!
 //! * [`Sealer`] appends what was committed to the log, behind the back of whoever appends events: it reads the store,
 //!   and nothing waits for it. Each of its seals is one transaction and ends in a signed checkpoint.
+//!   [`Sealing`] has one run for as long as a service does.
 //! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file. What is anchored must be in the
 //!   log for good: a log that was made anew, or has lost its end, is not sealed any further.
 //! * [`Prover`] reads the proofs: that an event or a refusal is in the log, that the log has only grown, and where a
 //!   stream ends.
-//! * [`TrustedLog`] says whose checkpoints are believed.
+//! * [`LogKeys`] are the keys of a log in a folder, and [`TrustedLog`] says whose checkpoints are believed.
 //!
 //! # What is sealed
 //!
@@ -23,8 +24,10 @@
 
 mod altered;
 mod anchor;
+mod bundle;
 mod checkpoints;
 mod error;
+mod keys;
 mod lag;
 mod leaves;
 mod map;
@@ -33,6 +36,7 @@ mod prover;
 mod rows;
 mod run;
 mod sealer;
+mod sealing;
 mod settings;
 mod tiles;
 mod trusted;
@@ -40,9 +44,11 @@ mod trusted;
 pub use altered::Altered;
 pub use anchor::{Anchor, AnchorError, FileAnchor};
 pub use error::{NotAsAnchored, ProveError, SealError};
+pub use keys::{LogKeys, LogKeysError};
 pub use prepare::{PrepareAuditError, ROLES, migrations, prepare};
 pub use prover::{Proven, Prover};
 pub use rows::{StoredEvent, StoredOutcome};
 pub use sealer::{Sealed, Sealer};
+pub use sealing::Sealing;
 pub use settings::SealerSettings;
 pub use trusted::TrustedLog;

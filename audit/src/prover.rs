@@ -35,6 +35,9 @@ const EVENTS: &str = "SELECT e.position, e.version, e.recorded_at, e.event_id, e
          ORDER BY events DESC, size DESC LIMIT 1) before ON true \
      WHERE e.category = $1 AND e.stream_id = $2 AND e.version > $3 AND e.position <= $4 \
      ORDER BY e.version LIMIT $5";
+const EVENT: &str = "SELECT position, version, recorded_at, event_id, command_id, command_events, \
+         schema_version, category, stream_id, event_type, fingerprint, payload, metadata \
+     FROM store.events WHERE position = $1";
 // The outcomes of a seal are its last leaves. Their numbers have gaps, so they are counted.
 const OUTCOME: &str = "SELECT o.number, o.command_id, o.recorded_at, o.fingerprint, o.refusal, \
          o.metadata, \
@@ -92,6 +95,18 @@ impl Prover {
         Ok(last.map(|kept| kept.note))
     }
 
+    /// The last checkpoint, and the leaves of the log then.
+    ///
+    /// # Errors
+    ///
+    /// [`ProveError`], also when nothing was sealed yet.
+    pub async fn end(&self) -> Result<(SignedNote, Size), ProveError> {
+        let snapshot = self.snapshot().await?;
+        let last = self.last(&snapshot).await?;
+        snapshot.rollback().await?;
+        Ok((last.note, last.end.head.size))
+    }
+
     /// The checkpoint of this size.
     ///
     /// # Errors
@@ -133,6 +148,28 @@ impl Prover {
         snapshot.rollback().await?;
         let proof = proof.into_iter().next().ok_or(ProveError::NothingSealed)?;
         Ok((proof.inclusion, last.note))
+    }
+
+    /// The event at this position, and that it is in the log of the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`ProveError`].
+    pub async fn event(
+        &self,
+        position: Position,
+    ) -> Result<(Proven<StoredEvent>, SignedNote), ProveError> {
+        let snapshot = self.snapshot().await?;
+        let last = self.last(&snapshot).await?;
+        let leaf = leaf_of(&snapshot, position, &last).await?;
+        let row = snapshot.query_opt(EVENT, &[&position.number()]).await?;
+        let row = row.ok_or(Altered::MissingEvent { position })?;
+        let event = StoredEvent::of(&row)?;
+        let size = last.end.head.size;
+        let proven = inclusions(&snapshot, vec![(leaf, event)], size).await?;
+        snapshot.rollback().await?;
+        let proven = proven.into_iter().next();
+        Ok((proven.ok_or(ProveError::NothingSealed)?, last.note))
     }
 
     /// The outcome of a command that has caused no event, such as a refusal, and that it is in the log of the last checkpoint.
@@ -213,6 +250,15 @@ impl Prover {
     ///
     /// [`ProveError`].
     pub async fn map_proof(&self, stream: &StreamId) -> Result<(MapProof, SignedNote), ProveError> {
+        let (proof, last) = self.map_and_end(stream).await?;
+        Ok((proof, last.note))
+    }
+
+    /// The same, with the checkpoint that it is of.
+    pub(crate) async fn map_and_end(
+        &self,
+        stream: &StreamId,
+    ) -> Result<(MapProof, Kept), ProveError> {
         // Before the moment at which all is read: what is known is never newer than that.
         let mut known = self.map.lock().await;
         let snapshot = self.snapshot().await?;
@@ -222,7 +268,7 @@ impl Prover {
         let proof = map.prove(&snapshot, bucket).await?;
         *known = Some(map);
         snapshot.rollback().await?;
-        Ok((proof, last.note))
+        Ok((proof, last))
     }
 
     async fn snapshot(&self) -> Result<Transaction, ProveError> {

@@ -34,7 +34,7 @@ pub struct Sealer {
     pub(crate) log: TrustedLog,
     pub(crate) settings: SealerSettings,
     pub(crate) alarm: Alarm,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     sealers: Pool,
     anchor: Arc<dyn Anchor>,
     /// As of the last seal. None while one is under way, and after one that has failed.
@@ -72,11 +72,12 @@ impl Sealer {
     /// [`SealError`], when the database or the anchor cannot be asked, or say different things.
     pub async fn open(
         database: &Database,
-        key: SigningKey,
+        key: impl Into<Arc<SigningKey>>,
         log: TrustedLog,
         settings: SealerSettings,
         anchor: Arc<dyn Anchor>,
     ) -> Result<Self, SealError> {
+        let key = key.into();
         let log = log.also_signed_by(key.verifying_key().clone());
         let sealer = Self {
             log,

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{MeshArgs, MeshError};
+use crate::seals::{SealArgs, SealsError};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -23,6 +24,8 @@ pub struct AccountsArgs {
     listen: ListenArgs,
     #[command(flatten)]
     mesh: MeshArgs,
+    #[command(flatten)]
+    seal: SealArgs,
     /// The book to serve; its databases are named after it.
     #[arg(long, default_value = BOOK, value_name = "NAME")]
     book: BookName,
@@ -45,7 +48,9 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
     let start = async {
         let databases = AccountsDatabases::prepare(&server.config, &arguments.book).await?;
         let figures = figures::recorded();
-        let service = AccountsService::start(&databases, Connections::default(), figures).await?;
+        let seals = arguments.seal.open(&arguments.book).await?;
+        let connections = Connections::default();
+        let service = AccountsService::start(&databases, connections, figures, seals).await?;
         Ok::<_, AccountsError>(service)
     };
     // Told to stop while it starts, it stops at once. From then on only `serve` listens for that:
@@ -85,6 +90,9 @@ pub enum AccountsError {
     /// The book's databases are not ready.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Seals(#[from] SealsError),
     /// The service did not start.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -11,6 +11,7 @@
 //! * [`check`]: whether what must be so of a book is so after every command.
 //! * [`in_transit`]: reconciles all books with what moves money between them.
 //! * [`audit`]: replays everything and compares it with the read model.
+//! * [`bundle`]: all events of an account, with proof; [`seals`] is how a book is sealed.
 //! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`server`]: where PostgreSQL is.
 #![allow(
@@ -24,6 +25,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod balances;
 pub mod bank_file;
+pub mod bundle;
 pub mod check;
 pub mod client;
 pub mod demo;
@@ -40,6 +42,7 @@ pub mod progress;
 pub mod projections;
 pub mod rails;
 pub mod reconcile;
+pub mod seals;
 pub mod server;
 pub mod stop;
 pub mod supervisor;
@@ -91,6 +94,8 @@ enum Command {
     InTransit(in_transit::InTransitArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
+    /// Write all events of an account to a file, with the proof that they are all, as they were recorded.
+    Bundle(bundle::BundleArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
     Projections(projections::ProjectionsCommandArgs),
 }
@@ -156,6 +161,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::InTransit(arguments) => return Ok(in_transit::run(arguments).await?),
         Command::ApiKeys(arguments) => return Ok(api_keys::run(arguments).await?),
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
+        Command::Bundle(arguments) => bundle::run(arguments).await?,
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }
     Ok(Finding::Clean)

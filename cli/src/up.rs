@@ -23,7 +23,7 @@ use crate::listen::{self, ListenError, PORTS};
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 use crate::stop;
 use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
-use crate::{balances, gateway, mesh, rails, transfers};
+use crate::{balances, gateway, mesh, rails, seals, transfers};
 
 /// The books that there are from the start.
 const BOOKS: [&str; 2] = ["a", "b"];
@@ -126,7 +126,7 @@ async fn start(
     supervisor: &mut Supervisor,
     began: Instant,
 ) -> Result<(), UpError> {
-    let keys = Keys::in_folder(&arguments.server.data_folder()?.join("keys"))?;
+    let keys = Keys::in_folder(&arguments.server.data_folder()?)?;
     let services = start_services(&server.config, arguments, supervisor, &keys).await?;
     let probe = Probe::new()?;
     for service in services.all() {
@@ -147,14 +147,17 @@ async fn start(
     Ok(())
 }
 
-/// The keys of a private installation: of who issues its tokens, and by which its gateway vouches for who asks.
+/// The keys of a private installation: of who issues its tokens, and by which its gateway vouches for who asks. Those by which
+/// its books are sealed the accounts services make themselves.
 struct Keys {
     issuer: LocalIssuer,
     gateway: PathBuf,
+    data_folder: PathBuf,
 }
 
 impl Keys {
-    fn in_folder(folder: &Path) -> Result<Self, UpError> {
+    fn in_folder(data_folder: &Path) -> Result<Self, UpError> {
+        let folder = data_folder.join("keys");
         let gateway = folder.join("gateway");
         // The services are told of it before the gateway starts.
         SigningKey::in_folder(&gateway)?;
@@ -162,7 +165,15 @@ impl Keys {
         Ok(Self {
             issuer: LocalIssuer::in_folder(&issuer, gateway::ISSUER, gateway::AUDIENCE)?,
             gateway,
+            data_folder: data_folder.to_owned(),
         })
+    }
+
+    /// The folder of the keys by which a book is sealed, and the file where its checkpoints are kept.
+    fn sealing(&self, book: &BookName) -> (String, String) {
+        let keys = seals::keys_folder(&self.data_folder, book);
+        let anchor = seals::anchor_file(&self.data_folder, book);
+        (keys.display().to_string(), anchor.display().to_string())
     }
 
     /// A token for somebody of this role.
@@ -248,7 +259,16 @@ async fn start_services(
     for (book, first) in listeners(server, arguments).await? {
         let login = AccountsDatabases::provision(server, &book).await?;
         let service = format!("accounts-{book}");
-        let words = ["accounts", "--book", book.as_str()];
+        let (seal_keys, anchor) = keys.sealing(&book);
+        let words = [
+            "accounts",
+            "--book",
+            book.as_str(),
+            "--seal-keys",
+            &seal_keys,
+            "--anchor",
+            &anchor,
+        ];
         let started = starts.start_all(&service, &words, &login, first)?;
         accounts.push((book, started));
     }

@@ -41,4 +41,4 @@ pub mod transit;
 
 pub use audit::{AuditError, AuditReport, Difference, audit};
 pub use balances::{BalancesService, BookName};
-pub use service::{AccountsDatabases, AccountsService, Connections, Ledger};
+pub use service::{AccountsDatabases, AccountsService, Connections, Ledger, Seals};

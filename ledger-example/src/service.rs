@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use folio_audit::{Anchor, LogKeys, Prover, Sealer, SealerSettings, Sealing};
 use folio_core::EventStore;
 use folio_postgres::{
     Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role,
@@ -12,6 +13,7 @@ use folio_projections::{
     Detector, DetectorSettings, OpenProjectionError, Projection, Settings, StoreSource,
 };
 use folio_runtime::Executor;
+use futures_util::future::OptionFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -51,9 +53,10 @@ impl AccountsDatabases {
     ///
     /// [`PrepareError`].
     pub async fn prepare(server: &Config, book: &BookName) -> Result<Self, PrepareError> {
-        let events = provision(server, &events_name(book), EVENTS_ROLES).await?;
+        let events = provision(server, &events_name(book), &events_roles()).await?;
         let models = provision(server, &models_name(book), MODELS_ROLES).await?;
         migrate(&events, folio_postgres::migrate::store_migrations()).await?;
+        migrate(&events, folio_audit::migrations()).await?;
         migrate(&models, folio_projections::migrations()).await?;
         migrate(&models, read_model::migrations()).await?;
         Ok(Self { events, models })
@@ -75,10 +78,13 @@ impl AccountsDatabases {
     ///
     /// [`PrepareError`].
     pub async fn provision(server: &Config, book: &BookName) -> Result<Config, PrepareError> {
-        let events = provision(server, &events_name(book), EVENTS_ROLES).await?;
+        let events = provision(server, &events_name(book), &events_roles()).await?;
         let models = provision(server, &models_name(book), MODELS_ROLES).await?;
         let may_act = [
-            (&events, [&[Role::Owner], EVENTS_ROLES].concat()),
+            (
+                &events,
+                [&[Role::Owner], events_roles().as_slice()].concat(),
+            ),
             (&models, [&[Role::Owner], MODELS_ROLES].concat()),
         ];
         let may_act = may_act
@@ -89,8 +95,16 @@ impl AccountsDatabases {
     }
 }
 
-const EVENTS_ROLES: &[Role] = &[Role::Appender, Role::Reader];
+const STORE_ROLES: &[Role] = &[Role::Appender, Role::Reader];
 const MODELS_ROLES: &[Role] = &[Role::Projector, Role::Reader];
+
+/// Of the store, and of the log beside it.
+fn events_roles() -> Vec<Role> {
+    let of_log = folio_audit::ROLES
+        .iter()
+        .filter(|role| !STORE_ROLES.contains(role));
+    STORE_ROLES.iter().chain(of_log).copied().collect()
+}
 
 fn events_name(book: &BookName) -> String {
     format!("folio_{book}")
@@ -118,6 +132,8 @@ impl Connections {
             .saturating_add(DETECTORS_CONNECTIONS)
             .saturating_add(EXPIRER_CONNECTIONS)
             .saturating_add(SENTRY_CONNECTIONS)
+            .saturating_add(Sealer::CONNECTIONS)
+            .saturating_add(PROVER_CONNECTIONS)
     }
 }
 
@@ -136,6 +152,7 @@ const DETECTORS_CONNECTIONS: usize = 2;
 const EXPIRER_CONNECTIONS: usize = 1;
 /// Its own, and one for whoever asks.
 const SENTRY_CONNECTIONS: usize = 2;
+const PROVER_CONNECTIONS: usize = 2;
 
 /// A running accounts service, apart from its listener.
 #[derive(Debug)]
@@ -153,7 +170,18 @@ pub struct Ledger {
     pub(crate) invariants: InvariantsQueries,
     pub(crate) detectors: Vec<Detector>,
     pub(crate) feed: ServedFeed,
+    /// Where the book is sealed.
+    pub(crate) prover: Option<Prover>,
     pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+/// By which keys a book is sealed, and where its checkpoints are kept outside of the database.
+#[derive(Debug, Clone)]
+pub struct Seals {
+    /// The keys.
+    pub keys: LogKeys,
+    /// Where checkpoints are kept.
+    pub anchor: Arc<dyn Anchor>,
 }
 
 impl Ledger {
@@ -165,7 +193,8 @@ impl Ledger {
 impl AccountsService {
     /// Opens the store and starts the projections: of holds and when they are due, and of invariants.
     ///
-    /// `metrics` is what `/metrics` answers from, when there is a recorder.
+    /// `metrics` is what `/metrics` answers from, when there is a recorder. Without `seals` nothing is sealed, and nothing
+    /// proven.
     ///
     /// # Errors
     ///
@@ -174,6 +203,7 @@ impl AccountsService {
         databases: &AccountsDatabases,
         connections: Connections,
         metrics: Option<PrometheusHandle>,
+        seals: Option<Seals>,
     ) -> Result<Self, StartError> {
         let store = Arc::new(PostgresStore::open(&databases.events, connections.store).await?);
         tracing::info!(store_id = %store.store_id(), database = databases.events.name(), "event store opened");
@@ -197,12 +227,24 @@ impl AccountsService {
             queries: invariants.clone(),
         };
         let feed = ServedFeed::new(Arc::clone(watching.source()));
+        let events = &databases.events;
+        let prover = seals
+            .as_ref()
+            .map(|seals| Prover::open(events, seals.keys.log.clone(), PROVER_CONNECTIONS))
+            .transpose()?;
+        let sealing = seals.map(|Seals { keys, anchor }| Sealing {
+            database: events.clone(),
+            keys,
+            settings: SealerSettings::default(),
+            anchor,
+        });
         let running = tokio::spawn(async move {
             tokio::join!(
                 due_holds.run(stopped.clone()),
                 watching.run(stopped.clone()),
                 expirer.run(stopped.clone()),
-                sentry.run(stopped),
+                sentry.run(stopped.clone()),
+                OptionFuture::from(sealing.map(|sealing| sealing.run(stopped))),
             );
         });
         let ledger = Ledger {
@@ -211,6 +253,7 @@ impl AccountsService {
             invariants,
             detectors,
             feed,
+            prover,
             metrics,
         };
         Ok(Self {

@@ -8,15 +8,19 @@ use std::time::Duration;
 use folio_core::{Actor, Currency, Money, error_chain};
 use folio_postgres::PostgresStore;
 use folio_projections::{BuildState, Filling, Projection, StoreSource};
+use folio_proofs::bundle::{Bundle, Verdict};
 use folio_tests::api::Api;
-use folio_tests::bank;
+use folio_tests::{bank, postgres};
 use ledger::bank_file::BadRows;
 use ledger::import::{self, ImportArgs, ImportError, ImportSummary};
 use ledger::reconcile::{self, Format, ReconcileArgs, Reconciliation};
 use ledger_example::AuditReport;
+use ledger_example::account::{PostedLeg, Side};
 use ledger_example::balances::open_balances;
 use serde::Deserialize;
 use tempfile::TempDir;
+
+use crate::seal::service::{bundle, question, seals};
 
 #[tokio::test]
 async fn the_sample_equals_the_bank_after_every_row() {
@@ -173,7 +177,8 @@ async fn a_refused_row_is_named_with_its_line() {
 }
 
 async fn import_and_compare(folder: &Path, transactions: &str, accounts: &str, rows: usize) {
-    let api = Api::start().await;
+    let sealed = TempDir::new().unwrap();
+    let api = Api::sealed(postgres::book().await, seals(&sealed).await).await;
     let file = folder.join(transactions);
     let expected = expected_accounts(&folder.join(accounts));
 
@@ -191,6 +196,11 @@ async fn import_and_compare(folder: &Path, transactions: &str, accounts: &str, r
     // Each account is opened, those of the book as well; each row is an entry with two legs.
     assert!(audit.accounts > expected.len());
     assert_eq!(audit.events, (3 * rows + audit.accounts) as u64);
+
+    let busiest = expected.values().max_by_key(|account| account.transactions);
+    let busiest = busiest.unwrap();
+    let proven = proven_balance(&api, busiest, &sealed).await;
+    assert_eq!(proven, busiest.net_of_amounts, "by its proven events alone");
 
     // Importing again adds nothing at all: the store's head is where it was.
     let second = import::run(arguments(&api, &file)).await.unwrap();
@@ -233,8 +243,28 @@ fn compare(
 #[derive(Debug, Deserialize)]
 struct ExpectedAccount {
     account_id: String,
+    transactions: usize,
     reconciles_to_the_cent: String,
     net_of_amounts: String,
+}
+
+/// The balance of an account by its bundle, which is checked with the public key and with nothing of the database.
+async fn proven_balance(api: &Api, account: &ExpectedAccount, sealed: &TempDir) -> String {
+    let path = format!("/v1/audit/accounts/{}/bundle", account.account_id);
+    // It was opened as well.
+    let bundle = bundle(api, &path, account.transactions + 1).await;
+    let answer = question(sealed, None).answer(bundle.to_string().as_bytes());
+    assert_eq!(answer.verdict, Verdict::Verified, "{}", answer.remarks);
+    let bundle: Bundle = serde_json::from_value(bundle).unwrap();
+    let legs = bundle.events.iter().skip(1).map(|event| {
+        assert_eq!(event.event_type, "LegPosted");
+        serde_json::from_slice::<PostedLeg>(&event.payload).unwrap()
+    });
+    let balance = legs.fold(Money::zero(currency()), |balance, leg| match leg.side {
+        Side::Credit => balance.checked_add(leg.amount.money()).unwrap(),
+        Side::Debit => balance.checked_sub(leg.amount.money()).unwrap(),
+    });
+    balance.amount_text()
 }
 
 fn expected_accounts(file: &Path) -> BTreeMap<String, ExpectedAccount> {

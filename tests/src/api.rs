@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use folio_postgres::Database;
 use ledger_example::balances::{BalancesConnections, BookFeed, Feeds, prepare_balances};
-use ledger_example::{AccountsService, BalancesService, Connections, http};
+use ledger_example::{AccountsService, BalancesService, Connections, Seals, http};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -64,10 +64,19 @@ impl Api {
         Self::at(databases, "127.0.0.1:0").await
     }
 
+    /// The services of this book, which is sealed.
+    pub async fn sealed(databases: BookDatabases, seals: Seals) -> Self {
+        Self::assembled(databases, "127.0.0.1:0", Some(seals)).await
+    }
+
     /// The services of this book, the accounts service at this address.
     pub async fn at(databases: BookDatabases, address: &str) -> Self {
+        Self::assembled(databases, address, None).await
+    }
+
+    async fn assembled(databases: BookDatabases, address: &str, seals: Option<Seals>) -> Self {
         let connections = Connections::default();
-        let accounts = AccountsService::start(&databases.accounts, connections, None)
+        let accounts = AccountsService::start(&databases.accounts, connections, None, seals)
             .await
             .expect("the accounts service starts");
         let listening = Listening::at(address, http::accounts_router(accounts.ledger())).await;

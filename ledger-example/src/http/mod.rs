@@ -3,7 +3,7 @@
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
 //! handler. Those of the accounts service have its [`Ledger`](crate::Ledger) as their state: [`accounts`],
 //! [`account_changes`], [`entries`], [`bulk_entries`], [`holds`], [`periods`], and the shorthands [`postings`] and
-//! [`bulk`] write by way of `command`; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store. Those of the
+//! [`bulk`] write by way of `command`; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store, [`proofs`] its log. Those of the
 //! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
 //! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
@@ -43,6 +43,7 @@ pub mod position;
 pub mod postings;
 pub mod problem;
 pub mod projections;
+pub mod proofs;
 pub mod rails;
 pub mod reads;
 pub mod replays;

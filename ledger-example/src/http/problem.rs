@@ -495,7 +495,7 @@ impl From<ReadModelError> for Problem {
     }
 }
 
-fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Problem {
+pub(super) fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Problem {
     tracing::warn!(cause = error_chain(cause), "a database gave no answer");
     Problem::passing(
         StatusCode::SERVICE_UNAVAILABLE,

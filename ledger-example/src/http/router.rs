@@ -27,8 +27,8 @@ use crate::http::projections::Detectors;
 use crate::http::rails::faulty::faulty;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, in_transit, invariants, outcomes, payments, periods, postings, projections, rails,
-    reads, replays, statement, transfers, trial_balance,
+    holds, in_transit, invariants, outcomes, payments, periods, postings, projections, proofs,
+    rails, reads, replays, statement, transfers, trial_balance,
 };
 use crate::rails::Rails;
 use crate::transfer::service::Transfers;
@@ -195,6 +195,11 @@ fn accounts_routes() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(replays::balance))
         .routes(routes!(outcomes::outcomes))
         .routes(routes!(events::events))
+        .routes(routes!(proofs::checkpoint))
+        .routes(routes!(proofs::growth))
+        .routes(routes!(proofs::inclusion))
+        .routes(routes!(proofs::account_bundle))
+        .routes(routes!(proofs::stream_bundle))
         .routes(routes!(feed::feed))
         .routes(routes!(invariants::found))
         .routes(routes!(projections::list))

@@ -20,7 +20,7 @@ pub(crate) async fn feed(server: &tokio_postgres::Config, report: &mut Report) {
         events: bench.database.clone(),
         models: models(server).await,
     };
-    let service = AccountsService::start(&databases, Connections::default(), None)
+    let service = AccountsService::start(&databases, Connections::default(), None, None)
         .await
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

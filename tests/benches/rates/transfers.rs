@@ -71,7 +71,7 @@ impl Services {
         for _ in 0..2 {
             let book: BookName = format!("bench_{}", next()).parse().unwrap();
             let databases = AccountsDatabases::prepare(server, &book).await.unwrap();
-            let service = AccountsService::start(&databases, Connections::default(), None);
+            let service = AccountsService::start(&databases, Connections::default(), None, None);
             let service = service.await.unwrap();
             let url = serve(http::accounts_router(service.ledger())).await;
             accounts.push(service);

@@ -7,3 +7,4 @@ mod proofs;
 mod roles;
 mod running;
 mod sealing;
+pub(crate) mod service;

@@ -104,7 +104,7 @@ async fn a_service_needs_no_more_than_its_login() {
     for _ in 0..2 {
         let databases = AccountsDatabases::prepare(&service.login, &book).await;
         let databases = databases.unwrap();
-        let running = AccountsService::start(&databases, Connections::default(), None).await;
+        let running = AccountsService::start(&databases, Connections::default(), None, None).await;
         running.unwrap().stop().await;
     }
     let service = rails(&server).await;

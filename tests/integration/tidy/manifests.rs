@@ -20,10 +20,12 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     (
         "ledger-example",
         &[
+            "folio-audit",
             "folio-core",
             "folio-mesh",
             "folio-postgres",
             "folio-projections",
+            "folio-proofs",
             "folio-runtime",
         ],
     ),
@@ -34,11 +36,13 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     (
         "ledger",
         &[
+            "folio-audit",
             "folio-core",
             "folio-mesh",
             "folio-operator",
             "folio-postgres",
             "folio-projections",
+            "folio-proofs",
             "gateway-example",
             "ledger-example",
         ],
