@@ -5,8 +5,9 @@ use folio_postgres::{Database, MigrateError, ProvisionError, Role, migrate, prov
 use thiserror::Error;
 use tokio_postgres::Config;
 
-/// The roles that sealing and proving take on: whoever logs in must be a member.
-pub const ROLES: &[Role] = &[Role::Sealer, Role::Reader];
+/// The roles that the tables of the log are for. Whoever seals takes on [`Role::Sealer`], whoever proves
+/// [`Role::Auditor`], and must be a member of it.
+pub const ROLES: &[Role] = &[Role::Sealer, Role::Auditor, Role::Reader];
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -18,7 +19,7 @@ pub fn migrations() -> Migrations {
     Migrations::new("audit", embedded::migrations::runner())
 }
 
-/// Makes what it takes to seal the store in the database `name`: a role and tables. What is there already is kept.
+/// Makes what it takes to seal the store in the database `name`: roles and tables. What is there already is kept.
 ///
 /// # Errors
 ///
@@ -37,7 +38,7 @@ pub async fn prepare(server: &Config, name: &str) -> Result<Database, PrepareAud
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PrepareAuditError {
-    /// The role could not be made.
+    /// The roles could not be made.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
     /// The tables could not be made.

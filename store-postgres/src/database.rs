@@ -22,6 +22,8 @@ pub enum Role {
     Sealer,
     /// Reads.
     Reader,
+    /// Reads all of an event store's history and the log beside it, and nothing else.
+    Auditor,
 }
 
 impl Role {
@@ -32,6 +34,7 @@ impl Role {
             Self::Projector => "projector",
             Self::Sealer => "sealer",
             Self::Reader => "reader",
+            Self::Auditor => "auditor",
         }
     }
 

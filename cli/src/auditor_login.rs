@@ -1,0 +1,81 @@
+//! `ledger auditor-login`: a login for somebody who audits a book, which may read its history and the log beside it, and
+//! nothing else.
+
+use clap::Args;
+use folio_audit::PrepareAuditError;
+use folio_postgres::{ProvisionError, Role, provision_login};
+use ledger_example::{AccountsDatabases, BookName};
+use thiserror::Error;
+use tokio_postgres::Config;
+
+use crate::accounts::BOOK;
+use crate::server::{Server, ServerArgs, ServerError, connection_string};
+
+/// Connections that making a login needs.
+const CONNECTIONS: usize = 2;
+
+/// Arguments of `ledger auditor-login`.
+#[derive(Debug, Args)]
+pub struct AuditorLoginArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The book to be audited.
+    #[arg(long, default_value = BOOK, value_name = "NAME")]
+    book: BookName,
+}
+
+/// Makes the login, or a new password for it, and prints how it connects.
+///
+/// # Errors
+///
+/// [`AuditorLoginError`].
+pub async fn run(arguments: AuditorLoginArgs) -> Result<(), AuditorLoginError> {
+    let server = Server::join(&arguments.server, CONNECTIONS).await?;
+    let made = make(&server.config, &arguments.book).await;
+    server.stop().await?;
+    println!("{}", connection_string(&made?));
+    eprintln!(
+        "psql takes this as it is, and ledger as DATABASE_URL; a password of before is no longer valid"
+    );
+    Ok(())
+}
+
+/// Makes the login, and answers how it connects. Its password is another one each time.
+///
+/// # Errors
+///
+/// [`AuditorLoginError`].
+///
+/// # Cancel safety
+///
+/// As [`provision_login`].
+pub async fn make(server: &Config, book: &BookName) -> Result<Config, AuditorLoginError> {
+    if !AccountsDatabases::exist(server, book).await? {
+        return Err(AuditorLoginError::NoBook { book: book.clone() });
+    }
+    let events = AccountsDatabases::existing(server, book).events;
+    let events = folio_audit::prepare(server, events.name()).await?;
+    let login = format!("{}_audit", events.name());
+    Ok(provision_login(server, &login, &[(&events, &[Role::Auditor])]).await?)
+}
+
+/// Why there is no login.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AuditorLoginError {
+    /// There is no PostgreSQL.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// There is no such book.
+    #[error("there is no book {book} on this server; name another one with --book")]
+    NoBook {
+        /// The book.
+        book: BookName,
+    },
+    /// The book's store cannot be made ready to be audited.
+    #[error(transparent)]
+    Prepare(#[from] PrepareAuditError),
+    /// The login cannot be made.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+}
