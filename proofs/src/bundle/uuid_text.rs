@@ -17,7 +17,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     read(&text).ok_or_else(|| serde::de::Error::custom(wrong()))
 }
 
-fn write(uuid: [u8; 16]) -> String {
+/// The text of a UUID.
+pub(super) fn write(uuid: [u8; 16]) -> String {
     let mut text = format!("{:032x}", u128::from_be_bytes(uuid));
     for at in HYPHENS {
         text.insert(at, '-');

@@ -31,14 +31,18 @@ pub(super) struct Args {
     /// Print what is proven as JSON
     #[arg(long)]
     json: bool,
+    /// Print a page for people, in HTML: the events with who, when and why, and where each is in the log
+    #[arg(long, conflicts_with_all = ["events", "json"])]
+    page: bool,
 }
 
 impl Args {
     pub(super) const fn form(&self) -> Form {
-        match (self.events, self.json) {
-            (true, _) => Form::Events,
-            (false, true) => Form::Json,
-            (false, false) => Form::Sentences,
+        match (self.events, self.json, self.page) {
+            (true, _, _) => Form::Events,
+            (false, true, _) => Form::Json,
+            (false, false, true) => Form::Page,
+            (false, false, false) => Form::Sentences,
         }
     }
 }
@@ -69,6 +73,8 @@ mod tests {
         assert_eq!((args.keys.len(), args.form()), (2, Form::Json));
         let args = parse(&["-", "--key", KEY, "--events", "--origin", "a b"]).unwrap();
         assert_eq!(args.form(), Form::Events);
+        let args = parse(&["-", "--key", KEY, "--page"]).unwrap();
+        assert_eq!(args.form(), Form::Page);
     }
 
     #[test]
@@ -78,6 +84,8 @@ mod tests {
             &["--key", KEY],
             &["bundle.json", "--key", "nonsense"],
             &["bundle.json", "--key", KEY, "--events", "--json"],
+            &["bundle.json", "--key", KEY, "--page", "--json"],
+            &["bundle.json", "--key", KEY, "--page", "--events"],
             &["bundle.json", "--key", KEY, "--origin", ""],
         ] {
             assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");

@@ -2,6 +2,7 @@
 
 mod lines;
 mod moment;
+mod page;
 mod plain;
 mod sentences;
 mod summary;
@@ -12,6 +13,7 @@ use std::iter::successors;
 use serde::Serialize;
 
 use self::lines::Line;
+use self::page::Page;
 use self::plain::Plain;
 use self::sentences::Sentences;
 use self::summary::{Refusal, Summary};
@@ -42,6 +44,9 @@ pub enum Form {
     Json,
     /// As the events, one a line. The sentences are remarks then.
     Events,
+    /// As a page for people, in HTML: the events with who, when and why, and where each is in the log. The sentences are in
+    /// it, and remarks as well.
+    Page,
 }
 
 /// What is answered.
@@ -66,6 +71,13 @@ pub enum Verdict {
     Unusable,
 }
 
+/// A bundle and what it has proved. Only [`Question::verify`] brings them together.
+#[derive(Debug)]
+struct Proven {
+    bundle: Bundle,
+    verified: Verified,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum NoProof {
     #[error("this is no bundle; it may be damaged, or of another version")]
@@ -83,12 +95,12 @@ impl Question {
     #[must_use]
     pub fn answer(&self, bundle: &[u8]) -> Answer {
         match self.verify(bundle) {
-            Ok((bundle, verified)) => self.verified(&bundle, &verified),
+            Ok(proven) => self.verified(&proven),
             Err(error) => self.refused(&error),
         }
     }
 
-    fn verify(&self, bundle: &[u8]) -> Result<(Bundle, Verified), NoProof> {
+    fn verify(&self, bundle: &[u8]) -> Result<Proven, NoProof> {
         let origin = self.origin.as_ref();
         let open = |note: &Vec<u8>| open(&SignedNote::parse(note)?, &self.keys, origin);
         let kept = self.kept.as_ref().map(open).transpose();
@@ -96,10 +108,11 @@ impl Question {
         let kept = kept.as_ref().map(|signed| &signed.checkpoint);
         let bundle: Bundle = serde_json::from_slice(bundle).map_err(NoProof::NoBundle)?;
         let verified = bundle.verify(&self.keys, origin, kept)?;
-        Ok((bundle, verified))
+        Ok(Proven { bundle, verified })
     }
 
-    fn verified(&self, bundle: &Bundle, verified: &Verified) -> Answer {
+    fn verified(&self, proven: &Proven) -> Answer {
+        let Proven { bundle, verified } = proven;
         let sentences = Sentences(verified).to_string();
         let (output, remarks) = match self.form {
             Form::Sentences => (sentences, String::new()),
@@ -111,6 +124,7 @@ impl Question {
                     .map(|event| format!("{}\n", Line(event)));
                 (lines.collect(), sentences)
             }
+            Form::Page => (Page(proven).to_string(), sentences),
         };
         Answer {
             verdict: Verdict::Verified,
@@ -133,7 +147,7 @@ impl Question {
                 verified: false,
                 reasons: &reasons,
             }),
-            Form::Sentences | Form::Events => String::new(),
+            Form::Sentences | Form::Events | Form::Page => String::new(),
         };
         let because = reasons.join("\n  because: ");
         Answer {

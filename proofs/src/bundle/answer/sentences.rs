@@ -14,24 +14,10 @@ pub(super) struct Sentences<'a>(pub(super) &'a Verified);
 
 impl fmt::Display for Sentences<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proven = [
-            Some(self.seal()),
-            Some(self.events()),
-            self.grown_since_kept(),
-            self.grown_since_earlier(),
-        ];
-        let not_proven = [
-            Some(self.later()),
-            self.before(),
-            Some(NOT_SHOWN_ALIKE.to_owned()),
-            Some(NOT_REPLAYED.to_owned()),
-            Some(NOT_RECORDED.to_owned()),
-            Some(NOT_TRUE.to_owned()),
-        ];
         writeln!(f, "VERIFIED\n\nThis is proven:")?;
-        list(f, proven)?;
+        list(f, &self.proven())?;
         writeln!(f, "\nThis is not proven:")?;
-        list(f, not_proven)
+        list(f, &self.not_proven())
     }
 }
 
@@ -42,6 +28,28 @@ const NOT_TRUE: &str =
     "That what the events say is true, and that the clock was right that gave them their times.";
 
 impl Sentences<'_> {
+    pub(super) fn proven(&self) -> Vec<String> {
+        let told = [
+            Some(self.seal()),
+            Some(self.events()),
+            self.grown_since_kept(),
+            self.grown_since_earlier(),
+        ];
+        told.into_iter().flatten().collect()
+    }
+
+    pub(super) fn not_proven(&self) -> Vec<String> {
+        let told = [
+            Some(self.later()),
+            self.before(),
+            Some(NOT_SHOWN_ALIKE.to_owned()),
+            Some(NOT_REPLAYED.to_owned()),
+            Some(NOT_RECORDED.to_owned()),
+            Some(NOT_TRUE.to_owned()),
+        ];
+        told.into_iter().flatten().collect()
+    }
+
     fn seal(&self) -> String {
         let signers: Vec<_> = self.0.signers.iter().map(signer).collect();
         format!(
@@ -118,9 +126,6 @@ fn state(checkpoint: &Checkpoint) -> String {
     }
 }
 
-fn list<const N: usize>(f: &mut fmt::Formatter<'_>, lines: [Option<String>; N]) -> fmt::Result {
-    lines
-        .iter()
-        .flatten()
-        .try_for_each(|line| writeln!(f, "  - {line}"))
+fn list(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    lines.iter().try_for_each(|line| writeln!(f, "  - {line}"))
 }
