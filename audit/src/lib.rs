@@ -8,6 +8,7 @@
 //!   log for good: a log that was made anew, or has lost its end, is not sealed any further.
 //! * [`Prover`] reads the proofs: that an event or a refusal is in the log, that the log has only grown, and where a
 //!   stream ends.
+//! * [`Walk`] reads a whole store again and proves it against its log, its checkpoints and its anchors.
 //! * [`LogKeys`] are the keys of a log in a folder, and [`TrustedLog`] says whose checkpoints are believed.
 //!
 //! # What is sealed
@@ -20,7 +21,7 @@
 //!
 //! Before each seal: that the last checkpoint is signed, that the end of the log and the whole map come to the roots
 //! in it, that the anchor's last checkpoint is in the log, and that the store has no hole and has not lost its end. Not
-//! checked are rows that were sealed before: whoever wants to know hashes them again.
+//! checked are rows that were sealed before: a [`Walk`] hashes them again.
 
 mod altered;
 mod anchor;
@@ -40,6 +41,7 @@ mod sealing;
 mod settings;
 mod tiles;
 mod trusted;
+mod walk;
 
 pub use altered::Altered;
 pub use anchor::{Anchor, AnchorError, FileAnchor};
@@ -52,3 +54,6 @@ pub use sealer::{Sealed, Sealer};
 pub use sealing::Sealing;
 pub use settings::SealerSettings;
 pub use trusted::TrustedLog;
+pub use walk::{
+    Evidence, Finding, Range, RowAt, StructureFault, Walk, WalkError, WalkReport, Walked,
+};

@@ -78,9 +78,15 @@ impl Prover {
     ) -> Result<Self, PoolError> {
         Ok(Self {
             log,
-            readers: database.pool(Role::Reader, connections)?,
+            readers: database.pool(Role::Auditor, connections)?,
             map: Mutex::default(),
         })
+    }
+
+    /// Whose checkpoints it goes by.
+    #[must_use]
+    pub const fn log(&self) -> &TrustedLog {
+        &self.log
     }
 
     /// The last checkpoint, if anything was sealed.

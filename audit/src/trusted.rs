@@ -33,6 +33,12 @@ impl TrustedLog {
         &self.origin
     }
 
+    /// By which keys it is signed.
+    #[must_use]
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
+    }
+
     /// What a checkpoint says, if one of the keys has signed it and it is of this log.
     ///
     /// # Errors

@@ -21,9 +21,9 @@ use tokio::task::spawn_blocking;
 use super::{Anchor, AnchorError};
 
 /// With what a record ends: the last line's end, and two blank lines.
-const END: &str = "\n\n\n";
+pub(super) const END: &str = "\n\n\n";
 /// Ends a record that a crash has cut off before it was appended.
-const CUT_OFF: &str = "(cut off)";
+pub(super) const CUT_OFF: &str = "(cut off)";
 /// From how far before its end the file is read: more than a checkpoint has with all of its signatures.
 const TAIL_BYTES: u64 = 64 * 1024;
 
@@ -43,14 +43,20 @@ impl FileAnchor {
     ///
     /// [`AnchorError`], when it can neither be opened nor made.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, AnchorError> {
-        let path = Arc::from(path.into());
-        let anchor = Self { path };
+        let anchor = Self::at(path);
         anchor.blocking(make).await?;
         Ok(anchor)
     }
 
+    /// The anchor in this file, to read it. It is not made.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = Arc::from(path.into());
+        Self { path }
+    }
+
     /// Files are read and written on threads that may wait.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, AnchorError> {
@@ -60,7 +66,7 @@ impl FileAnchor {
             .map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: io::Error) -> AnchorError {
+    pub(super) fn failed(&self, error: io::Error) -> AnchorError {
         let anchor = self.path.display().to_string();
         let is_damaged = error.kind() == io::ErrorKind::InvalidData;
         let source = error.into();
@@ -148,7 +154,7 @@ fn tail(file: &mut File) -> io::Result<(String, bool)> {
     Ok((text, begin == 0))
 }
 
-fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(super) fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

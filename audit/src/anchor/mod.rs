@@ -1,6 +1,7 @@
 //! Where checkpoints are kept outside of the database.
 
 mod file;
+mod records;
 
 use std::fmt;
 

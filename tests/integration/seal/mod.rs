@@ -3,8 +3,12 @@
 mod altered;
 mod anchored;
 mod book;
+mod logins;
 mod proofs;
 mod roles;
 mod running;
 mod sealing;
 pub(crate) mod service;
+mod walk;
+mod walk_clean;
+mod walk_command;

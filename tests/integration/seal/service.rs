@@ -108,6 +108,11 @@ async fn an_account_is_proven_to_whoever_has_the_public_key_alone() {
     let cash = bundle(&api, "/v1/audit/streams/recording/cash/bundle", 3).await;
     assert_eq!(verdict(&question(&folder, None), &cash), Verdict::Verified);
 
+    let page = api.get("/v1/audit/accounts/1").await;
+    assert!(page.content_type.starts_with("text/html"), "{page:?}");
+    let text = page.body.as_str().unwrap();
+    assert_eq!(text.matches("2.50").count(), 2, "{text}");
+
     let growth = api.get(&format!("/v1/audit/growth?since={size}")).await;
     assert_eq!(growth.body["growth"]["since"], json!(kept));
     api.stop().await;
@@ -208,6 +213,11 @@ async fn what_was_altered_is_not_proven_and_the_service_goes_on() {
          ALTER TABLE store.events ENABLE ALWAYS TRIGGER append_only";
     client.batch_execute(alter).await.unwrap();
     let after = api.get(path).await.body;
+    let page = api.get("/v1/audit/accounts/1").await;
+    assert_eq!(
+        (page.status, page.code().as_str()),
+        (500, "history_altered")
+    );
     assert_eq!(verdict(&question(&folder, None), &after), Verdict::Refused);
     assert_eq!(
         verdict(&question(&folder, None), &before),

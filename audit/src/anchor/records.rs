@@ -1,0 +1,109 @@
+//! All checkpoints in a file, one after the other.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Take};
+
+use folio_proofs::note::SignedNote;
+
+use super::AnchorError;
+use super::file::{CUT_OFF, END, FileAnchor, damaged};
+
+/// The checkpoints that a file had when it was opened, in the order in which they were appended.
+#[derive(Debug)]
+pub(crate) struct Records {
+    anchor: FileAnchor,
+    file: BufReader<Take<File>>,
+}
+
+impl FileAnchor {
+    /// All of them. They are read from the disk as they are asked for.
+    pub(crate) async fn records(&self) -> Result<Records, AnchorError> {
+        let open = |path: &std::path::Path| {
+            let file = File::open(path)?;
+            file.lock_shared()?;
+            let length = file.metadata()?.len();
+            // Of a file that is only appended to, what is there stays.
+            file.unlock()?;
+            Ok(BufReader::new(file.take(length)))
+        };
+        let file = self.blocking(open).await?;
+        let anchor = self.clone();
+        Ok(Records { anchor, file })
+    }
+}
+
+impl Records {
+    /// The next record without its end. What stands behind the last end was not appended.
+    fn record(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut record = Vec::new();
+        while self.file.read_until(b'\n', &mut record)? > 0 {
+            if let Some(text) = record.strip_suffix(END.as_bytes())
+                && !text.ends_with(CUT_OFF.as_bytes())
+            {
+                return Ok(Some(text.to_vec()));
+            }
+            if record.ends_with(END.as_bytes()) {
+                record.clear();
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<SignedNote, AnchorError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = self.record().transpose()?;
+        let note = record.and_then(|mut record| {
+            record.push(b'\n');
+            SignedNote::parse(record).map_err(damaged)
+        });
+        Some(note.map_err(|error| self.anchor.failed(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use folio_proofs::note::SigningKey;
+
+    use super::*;
+    use crate::anchor::Anchor as _;
+
+    #[tokio::test]
+    async fn all_checkpoints_come_back_in_their_order_without_what_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints");
+        let key = SigningKey::from_seed("a".parse().unwrap(), &[1; 32]).unwrap();
+        let note = |number: u32| key.sign(format!("log\n{number}\n")).unwrap();
+        let anchor = FileAnchor::open(&path).await.unwrap();
+        anchor.append(&note(1)).await.unwrap();
+        anchor.append(&note(2)).await.unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+        anchor.append(&note(3)).await.unwrap();
+        fs::write(&path, [&fs::read(&path).unwrap(), &whole[..20]].concat()).unwrap();
+        let records = anchor.records().await.unwrap();
+        anchor.append(&note(4)).await.unwrap();
+        let read: Result<Vec<_>, _> = records.collect();
+        assert_eq!(read.unwrap(), [note(1), note(3)]);
+    }
+
+    #[tokio::test]
+    async fn something_else_is_told_and_what_comes_after_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints");
+        let key = SigningKey::from_seed("a".parse().unwrap(), &[1; 32]).unwrap();
+        let note = key.sign("log\n1\n".to_owned()).unwrap();
+        fs::write(&path, format!("hello\n\n\n{note}\n\n")).unwrap();
+        let records = FileAnchor::at(&path).records().await.unwrap();
+        let read: Vec<_> = records.collect();
+        assert!(matches!(read[0], Err(AnchorError::Damaged { .. })));
+        assert_eq!(read[1].as_ref().unwrap(), &note);
+        assert_eq!(read.len(), 2);
+        let gone = FileAnchor::at(folder.path().join("none")).records().await;
+        assert!(matches!(gone, Err(AnchorError::Unreachable { .. })));
+    }
+}

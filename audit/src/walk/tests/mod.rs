@@ -1,0 +1,6 @@
+//! Walks over stores in memory: as they were sealed, and with everything done to them that can be.
+
+mod clean;
+mod held;
+mod mutation;
+mod mutations;
