@@ -8,12 +8,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{Html, IntoResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use folio_audit::{ProveError, Prover};
-use folio_core::{Aggregate, CommandId, Position, StreamId};
-use folio_proofs::bundle::{Bundle, Growth};
+use folio_core::{Aggregate, CommandId, Position, StreamId, error_chain};
+use folio_proofs::bundle::{Bundle, Form, Growth, Question, Verdict};
 use folio_proofs::merkle::{InclusionProof, Size};
 use folio_proofs::note::SignedNote;
 use serde::{Deserialize, Serialize};
@@ -192,9 +192,40 @@ pub(crate) async fn account_bundle(
     PathId(id): PathId<AccountId>,
     Params(params): Params<BundleParams>,
 ) -> Result<Json<Bundle>, Problem> {
-    let stream = StreamId::new(Account::CATEGORY, id.as_str());
-    let stream = stream.map_err(|error| Problem::internal(&error))?;
-    bundle(&ledger, &stream, &params).await
+    bundle(&ledger, &account(&id)?, &params).await
+}
+
+/// An account on a page for people, in HTML: its events with who, when and why, and where each is in the log. What is not
+/// proven is on no page.
+#[utoipa::path(
+    get, path = "/v1/audit/accounts/{id}", tag = "audit",
+    params(("id" = String, Path, description = "the account"), BundleParams),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 404, description = "There is no such checkpoint, or the book is not sealed", body = ProblemBody),
+        (status = 409, description = "Nothing is sealed yet", body = ProblemBody),
+        (status = 422, description = "There are too many events for one answer", body = ProblemBody),
+    )
+)]
+pub(crate) async fn account_page(
+    State(ledger): State<Arc<Ledger>>,
+    PathId(id): PathId<AccountId>,
+    Params(params): Params<BundleParams>,
+) -> Result<Html<String>, Problem> {
+    let Json(bundle) = bundle(&ledger, &account(&id)?, &params).await?;
+    let bundle = serde_json::to_vec(&bundle).map_err(|error| Problem::internal(&error))?;
+    let log = prover(&ledger)?.log();
+    let question = Question {
+        keys: log.keys().to_vec(),
+        origin: Some(log.origin().clone()),
+        kept: None,
+        form: Form::Page,
+    };
+    let answer = question.answer(&bundle);
+    match answer.verdict {
+        Verdict::Verified => Ok(Html(answer.output)),
+        Verdict::Refused | Verdict::Unusable => Err(altered(&answer.remarks)),
+    }
 }
 
 /// All events of any stream, in the same way.
@@ -224,6 +255,10 @@ pub(crate) async fn stream_bundle(
     bundle(&ledger, &stream, &params).await
 }
 
+fn account(id: &AccountId) -> Result<StreamId, Problem> {
+    StreamId::new(Account::CATEGORY, id.as_str()).map_err(|error| Problem::internal(&error))
+}
+
 async fn bundle(
     ledger: &Ledger,
     stream: &StreamId,
@@ -243,6 +278,17 @@ fn prover(ledger: &Ledger) -> Result<&Prover, Problem> {
             "its service was started without keys to seal it with",
         )
     })
+}
+
+/// Nothing that is sealed can be proven then, and whoever asks shall hear why.
+fn altered(what: &str) -> Problem {
+    tracing::error!(what, "what was sealed is not as it was");
+    Problem::client(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "history_altered",
+        "The history was altered",
+        what,
+    )
 }
 
 impl From<ProveError> for Problem {
@@ -267,17 +313,7 @@ impl From<ProveError> for Problem {
                 Self::unprocessable("bundle_too_long", title, said)
             }
             ProveError::Shrinks(_) => Self::unprocessable("invalid_query", "No log shrinks", said),
-            // Nothing that is sealed can be proven then, and whoever asks shall hear why.
-            ProveError::Altered(_) => {
-                let _ = Self::internal(&error);
-                let title = "The history was altered";
-                Self::client(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "history_altered",
-                    title,
-                    said,
-                )
-            }
+            ProveError::Altered(_) => altered(&error_chain(&error)),
             _ => Self::internal(&error),
         }
     }

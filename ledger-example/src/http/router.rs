@@ -198,6 +198,7 @@ fn accounts_routes() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(proofs::checkpoint))
         .routes(routes!(proofs::growth))
         .routes(routes!(proofs::inclusion))
+        .routes(routes!(proofs::account_page))
         .routes(routes!(proofs::account_bundle))
         .routes(routes!(proofs::stream_bundle))
         .routes(routes!(feed::feed))
