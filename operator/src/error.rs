@@ -2,9 +2,12 @@
 
 use folio_core::StreamId;
 use folio_projections::{
-    BuildName, CreateError, DeadLetterError, MeasureError, ModelError, OperationError,
+    BuildName, CreateError, DeadLetterError, MeasureError, ModelError, OperationError, ProveError,
+    ShadowError,
 };
 use thiserror::Error;
+
+use crate::replay::ReplayError;
 
 /// Why a command did not do its work.
 #[derive(Debug, Error)]
@@ -52,6 +55,15 @@ pub enum OperatorError {
         /// The build.
         build: BuildName,
     },
+    /// Somebody has stopped it before there was an answer.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+    /// Nothing was replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A model was not replayed.
+    #[error(transparent)]
+    Shadow(#[from] ShadowError),
     /// The builds cannot be read.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -64,6 +76,9 @@ pub enum OperatorError {
     /// Nothing was done to a build.
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// A build cannot be compared with its source.
+    #[error(transparent)]
+    Prove(#[from] ProveError),
     /// Nothing became of dead letters.
     #[error(transparent)]
     DeadLetter(#[from] DeadLetterError),

@@ -8,6 +8,7 @@ use crate::build::{BuildState, builds};
 use crate::name::{BuildName, ProjectionName};
 use crate::operations::{record, upgrader};
 use crate::projector::{Projector, Sharing};
+use crate::taken::share_out;
 
 // Two processes that start at once would both make the first build.
 const LOCK: &str = "LOCK TABLE projections.builds IN SHARE ROW EXCLUSIVE MODE";
@@ -246,6 +247,7 @@ async fn insert(
             &[&build.projection, &build.build, &i32::from(partitions)],
         )
         .await?;
+    share_out(transaction, &build, 0, partitions).await?;
     Ok(build)
 }
 

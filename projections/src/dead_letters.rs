@@ -14,12 +14,14 @@ use thiserror::Error;
 use tokio_postgres::{Error, GenericClient, Row};
 
 use crate::build::BuildState;
+use crate::given::Given;
 use crate::lease::{Terms, checkpoint};
 use crate::model::ModelTransaction;
 use crate::name::BuildName;
 use crate::operations::record;
 use crate::projector::ProjectorError;
 use crate::shared::Shared;
+use crate::taken::record_late;
 
 const OPEN_STREAMS: &str = "SELECT category, stream_id FROM projections.dead_letters \
      WHERE projection = $1 AND build = $2 AND resolution IS NULL GROUP BY category, stream_id";
@@ -114,11 +116,13 @@ pub(crate) async fn retry(
             .read(&Filter::all(), before, BatchSize::ONE)
             .await?;
         let position = Position::START.plus(number);
-        if page.events.is_empty() {
+        let Some(event) = page.events.into_iter().next() else {
             return Err(DeadLetterError::Gone { position });
-        }
+        };
+        let given = Given::late(event);
         model.transaction.set_savepoint().await?;
-        match shared.handle(&terms, &page.events, &mut model).await {
+        record_late(&model, build, &given).await?;
+        match shared.handle(&terms, given.events(), &mut model).await {
             Ok(()) => {
                 model.transaction.release_savepoint().await?;
                 resolve(&model, build, number, "projected", by, None, 1).await?;

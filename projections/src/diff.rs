@@ -13,7 +13,7 @@ use crate::seize::seize;
 /// How many rows are shown of those that differ in a table.
 const SHOWN: i64 = 20;
 
-const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+pub(crate) const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 const TABLES: &str = include_str!("sql/tables.sql");
 
 /// In what a build differs from the live one.
@@ -67,9 +67,15 @@ impl Diff {
     /// Whether everything that can be compared is the same, and everything could be compared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tables.iter().all(|table| {
-            matches!(table.comparison, Comparison::Compared { differing, .. } if differing == 0)
-        })
+        self.tables.iter().all(TableDiff::is_same)
+    }
+}
+
+impl TableDiff {
+    /// Whether it could be compared, and no row differs.
+    #[must_use]
+    pub const fn is_same(&self) -> bool {
+        matches!(self.comparison, Comparison::Compared { differing: 0, .. })
     }
 }
 
@@ -95,18 +101,17 @@ impl Projection {
             let client = self.shared.models.get().await.map_err(ModelError::Pool)?;
             let transaction = Transaction::begin(client, SNAPSHOT).await?;
             // The snapshot is taken with the first question.
-            let tables = tables(&transaction, &live.name, &other.name).await?;
+            let tables = tables(&transaction, &live.name.schema(), &other.name.schema()).await?;
             Ok::<_, OperationError>((transaction, tables, position))
         }
         .await;
         seized.release(&self.shared).await;
         let (transaction, tables, position) = snapshot?;
+        let schemas = [live.name.schema(), other.name.schema()];
         let mut compared = Vec::new();
         for (table, key) in tables {
             let comparison = match key {
-                Key::Same(key) => {
-                    compare(&transaction, &live.name, &other.name, &table, &key).await?
-                }
+                Key::Same(key) => compare(&transaction, &schemas, &table, &key, SHOWN).await?,
                 Key::Differs => Comparison::OnlyInOne,
                 Key::None => Comparison::NoKey,
             };
@@ -122,20 +127,20 @@ impl Projection {
     }
 }
 
-enum Key {
+/// The key of a table in two schemas.
+pub(crate) enum Key {
     Same(Vec<String>),
     Differs,
     None,
 }
 
-async fn tables(
+/// The tables of two schemas.
+pub(crate) async fn tables(
     client: &Client,
-    live: &BuildName,
-    other: &BuildName,
+    live: &str,
+    other: &str,
 ) -> Result<Vec<(String, Key)>, tokio_postgres::Error> {
-    let rows = client
-        .query(TABLES, &[&live.schema(), &other.schema()])
-        .await?;
+    let rows = client.query(TABLES, &[&live, &other]).await?;
     rows.iter()
         .map(|row| {
             let (of_live, of_other): (Option<Vec<String>>, Option<Vec<String>>) =
@@ -151,12 +156,13 @@ async fn tables(
         .collect()
 }
 
-async fn compare(
+/// Compares a table in two schemas, of which the first is that of the live build, and shows the first rows that differ.
+pub(crate) async fn compare(
     client: &Client,
-    live: &BuildName,
-    other: &BuildName,
+    [live, other]: &[String; 2],
     table: &str,
     key: &[String],
+    shown: i64,
 ) -> Result<Comparison, tokio_postgres::Error> {
     let on: Vec<String> = key
         .iter()
@@ -165,10 +171,8 @@ async fn compare(
     // As JSON, so that a table of another shape can be compared too. Numbers are compared as numbers.
     let statement = format!(
         "SELECT to_jsonb(a)::text, to_jsonb(b)::text, count(*) OVER () \
-         FROM \"{}\".{table} a FULL JOIN \"{}\".{table} b ON {} \
-         WHERE to_jsonb(a) IS DISTINCT FROM to_jsonb(b) LIMIT {SHOWN}",
-        live.schema(),
-        other.schema(),
+         FROM \"{live}\".{table} a FULL JOIN \"{other}\".{table} b ON {} \
+         WHERE to_jsonb(a) IS DISTINCT FROM to_jsonb(b) LIMIT {shown}",
         on.join(" AND ")
     );
     let rows = client.query(&statement, &[]).await?;

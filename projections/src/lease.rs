@@ -37,12 +37,6 @@ const RENEW: &str = "UPDATE projections.checkpoints \
      WHERE projection = $1 AND build = $2 AND partition = $3 AND epoch = $4";
 const RELEASE: &str = "UPDATE projections.checkpoints SET held_until = '-infinity' \
      WHERE projection = $1 AND build = $2 AND partition = $3 AND epoch = $4";
-/// Compare and set. No row means that somebody else has the lease, or has moved the checkpoint.
-pub(crate) const MOVE: &str = "UPDATE projections.checkpoints \
-     SET store_id = $6, position = $7, event_hash = $8, updated_at = now() \
-     WHERE projection = $1 AND build = $2 AND partition = $3 AND epoch = $4 AND position = $5 \
-     RETURNING EXISTS (SELECT FROM projections.dead_letters \
-                       WHERE projection = $1 AND build = $2 AND resolution IS NULL)";
 
 /// The right to write a partition, until somebody else takes it over.
 #[derive(Debug, Clone)]

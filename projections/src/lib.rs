@@ -98,11 +98,15 @@
 //!   [`Fold`] is its pure half, with scenarios for tests in `testing`, behind the feature of that name.
 //! * [`Projection`]: opens a projector on a [`Source`] and runs it; what operators do with it is
 //!   there too: rebuild, compare, swap, go back, pause, partition.
+//! * [`Shadow`]: the model of any position, for as long as one looks at it; and since which event the live model
+//!   is not as a right replay has it.
 //! * [`Reader`]: reads the live model as of one moment, at a position.
 //! * [`Progress`]: how far it has come, as this process knows; [`Detector`]: how far it is behind, as
 //!   the databases know.
 //! * `feed`, behind the feature of that name: another service's events as a [`Source`], over HTTP.
 //! * [`dead_letters()`]: events that could not be taken in.
+//! * [`Projection::prove`]: that a build was given each event once, by the record of it. [`Proof`] is what
+//!   that came to.
 //! * [`migrations`]: the tables of builds and checkpoints.
 //!
 //! # Builds
@@ -116,9 +120,11 @@ mod build;
 mod create;
 mod dead_letters;
 mod diff;
+mod divergence;
 #[cfg(feature = "feed")]
 pub mod feed;
 mod fold;
+mod given;
 mod health;
 mod history;
 mod lease;
@@ -129,20 +135,30 @@ mod pages;
 mod progress;
 mod projection;
 mod projector;
+mod proof;
+mod prove;
+mod range;
 mod reader;
+mod reckoning;
+mod record;
 mod runner;
 mod seize;
 mod settings;
+mod shadow;
 mod shared;
 mod source;
+mod taken;
+mod tally;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod upsert;
+mod watch;
 
 pub use build::{Build, BuildState, ModelError, Partition, Pause, builds};
 pub use create::{Begun, CreateError, Filling};
 pub use dead_letters::{DeadLetter, DeadLetterError, dead_letters};
 pub use diff::{Comparison, Diff, RowDiff, TableDiff};
+pub use divergence::{Diverged, Divergence, Pass, Verdict};
 pub use fold::{Fold, Rows};
 pub use health::{Alarm, Detector, DetectorSettings, Lag, MeasureError, Measurement};
 pub use history::{Operation, operations};
@@ -152,9 +168,12 @@ pub use operations::OperationError;
 pub use progress::{NotReached, Progress, Status};
 pub use projection::{OpenProjectionError, Projection};
 pub use projector::{Projector, ProjectorError, Sharing, Wanted};
+pub use proof::{Flaw, FlawKind, Proof, Skipped};
+pub use prove::ProveError;
 pub use reader::{ReadModelError, Reader, Reading};
 pub use runner::RunnerError;
 pub use settings::{Poison, Settings, Upgrade};
+pub use shadow::{RowCount, Shadow, ShadowError};
 pub use source::{Source, StoreSource};
 pub use upsert::{SqlValue, Upsert};
 

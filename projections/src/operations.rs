@@ -16,6 +16,7 @@ use crate::projection::{Projection, live};
 use crate::projector::ProjectorError;
 use crate::runner::{Runner, RunnerError};
 use crate::seize::{Seized, seize};
+use crate::taken::{forget, share_out};
 
 const RECORD: &str = "INSERT INTO projections.operations \
      (projection, build, operation, actor, detail) VALUES ($1, $2, $3, $4, $5)";
@@ -85,6 +86,9 @@ impl Projection {
         transaction
             .execute(RESET_LETTERS, &[projection, number])
             .await?;
+        forget(&transaction, &name).await?;
+        let size = i16::try_from(found.size()).unwrap_or(i16::MAX);
+        share_out(&transaction, &name, 0, size).await?;
         let mut model = crate::model::ModelTransaction { transaction };
         self.shared.projector.reset(&mut model).await?;
         record(&model, &name, "restart", by, "from the first event").await?;
@@ -360,6 +364,7 @@ impl Projection {
         transaction
             .execute(SET_PARTITIONS, &[projection, number, &size])
             .await?;
+        share_out(&transaction, &build.name, position, size).await?;
         let what = format!(
             "from {} partitions to {size}, at position {position}",
             build.size()

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::build::BuildState;
 use crate::dead_letters::{park, parked_streams};
+use crate::given::Given;
 use crate::lease::{Elsewhere, Lease, Terms};
 use crate::model::ModelTransaction;
 use crate::name::PartitionName;
@@ -22,6 +23,8 @@ use crate::projector::{ProjectorError, is_transient};
 use crate::settings::Poison;
 use crate::shared::Shared;
 use crate::source::{checkpoint_at, verify};
+use crate::taken::record;
+use crate::tally::parked;
 
 // Read for every batch of a build that is not live, and never by the live one.
 const LIVE_POSITION: &str = "SELECT min(c.position) FROM projections.builds b \
@@ -58,7 +61,7 @@ type Asked = Result<Option<(Lease, Terms)>, RunnerError>;
 
 /// What was read, and the checkpoint behind it.
 struct Batch {
-    events: Vec<RecordedEvent>,
+    given: Given,
     to: Checkpoint,
     /// Whether there is most likely more behind it.
     is_full: bool,
@@ -266,7 +269,7 @@ impl Runner {
                 at = self.project(terms, at, &batch).await?;
             }
             self.tell_at(at);
-            self.pace(terms, batch.events.len()).await?;
+            self.pace(terms, batch.given.events().len()).await?;
         }
     }
 
@@ -289,7 +292,7 @@ impl Runner {
     /// The next events after `at`, up to `limit`.
     async fn read(&self, at: Checkpoint, limit: Option<Position>) -> Result<Batch, RunnerError> {
         let nothing = |to| Batch {
-            events: Vec::new(),
+            given: Given::default(),
             to,
             is_full: false,
         };
@@ -319,7 +322,7 @@ impl Runner {
         let wanted = self.shared.projector.wants();
         page.events.retain(|event| wanted.admits(event));
         Ok(Batch {
-            events: page.events,
+            given: Given::in_turn(page.events),
             to,
             is_full,
         })
@@ -333,27 +336,28 @@ impl Runner {
         mut at: Checkpoint,
         batch: &Batch,
     ) -> Result<Checkpoint, RunnerError> {
-        match self.write(terms, at, &batch.events, batch.to, None).await {
+        match self.write(terms, at, &batch.given, batch.to, None).await {
             Err(RunnerError::Projector(error))
                 if self.shared.settings.poison == Poison::Park && !error.is_transient() => {}
             written => return written.map(|()| batch.to),
         }
-        for event in &batch.events {
-            let (alone, to) = (std::slice::from_ref(event), at.after(event));
-            match self.write(terms, at, alone, to, None).await {
+        for event in batch.given.events() {
+            let (alone, to) = (Given::in_turn(vec![event.clone()]), at.after(event));
+            match self.write(terms, at, &alone, to, None).await {
                 Err(RunnerError::Projector(error)) if !error.is_transient() => {
                     let error = error_chain(&error);
                     tracing::error!(partition = %self.name, stream = %event.stream, position = %event.position, error, "event parked");
                     metrics::counter!("folio_projection_parked_total", "projection" => self.shared.name().name)
                         .increment(1);
-                    self.write(terms, at, alone, to, Some(&error)).await?;
+                    self.write(terms, at, &alone, to, Some(&error)).await?;
                 }
                 written => written?,
             }
             at = to;
         }
         if at.position < batch.to.position {
-            self.write(terms, at, &[], batch.to, None).await?;
+            self.write(terms, at, &Given::default(), batch.to, None)
+                .await?;
         }
         Ok(batch.to)
     }
@@ -363,7 +367,7 @@ impl Runner {
         &self,
         terms: &Terms,
         from: Checkpoint,
-        events: &[RecordedEvent],
+        given: &Given,
         to: Checkpoint,
         failed: Option<&str>,
     ) -> Result<(), RunnerError> {
@@ -372,47 +376,50 @@ impl Runner {
                 partition: self.name.clone(),
             });
         };
-        if failed.is_none() && !events.is_empty() && !self.is_parking.load(Ordering::Relaxed) {
+        if failed.is_none() && !given.is_empty() && !self.is_parking.load(Ordering::Relaxed) {
             let (model, is_parking) = self
                 .shared
-                .begin_and_handle(&lease, (from, to), terms, events)
+                .begin_and_handle(&lease, (from, to), terms, given)
                 .await?;
             if !is_parking {
-                return self.commit_batch(model, events).await;
+                return self.commit_batch(model, given).await;
             }
             model.transaction.rollback().await?;
         }
         let (mut model, is_parking) = self.shared.begin_batch(&lease, from, to).await?;
         self.is_parking.store(is_parking, Ordering::Relaxed);
-        let parked = if is_parking {
-            parked_streams(&model, &self.name.build).await?
+        let (build, number) = (&self.name.build, self.name.number());
+        let streams = if is_parking {
+            parked_streams(&model, build).await?
         } else {
             Vec::new()
         };
-        let waits = |event: &RecordedEvent| failed.is_some() || parked.contains(&event.stream);
-        if events.iter().any(waits) {
-            let (waiting, free): (Vec<_>, Vec<_>) =
-                events.iter().cloned().partition(|event| waits(event));
-            for event in &waiting {
-                park(&model, &self.name.build, event, failed).await?;
-            }
-            if !free.is_empty() {
-                self.shared.handle(terms, &free, &mut model).await?;
-            }
-        } else if !events.is_empty() {
-            self.shared.handle(terms, events, &mut model).await?;
+        let waits = |event: &RecordedEvent| failed.is_some() || streams.contains(&event.stream);
+        let (waiting, free): (Vec<_>, Vec<_>) = given
+            .events()
+            .iter()
+            .cloned()
+            .partition(|event| waits(event));
+        for event in &waiting {
+            park(&model, build, event, failed).await?;
         }
-        self.commit_batch(model, events).await
+        record(&model, build, number, from.position, &parked(&waiting)).await?;
+        let free = Given::in_turn(free);
+        if !free.is_empty() {
+            record(&model, build, number, from.position, free.tallies()).await?;
+            self.shared.handle(terms, free.events(), &mut model).await?;
+        }
+        self.commit_batch(model, given).await
     }
 
     async fn commit_batch(
         &self,
         model: ModelTransaction,
-        events: &[RecordedEvent],
+        given: &Given,
     ) -> Result<(), RunnerError> {
         commit(model.transaction).await.map_err(refused)?;
         metrics::counter!("folio_projection_events_total", "projection" => self.shared.name().name)
-            .increment(u64::try_from(events.len()).unwrap_or(u64::MAX));
+            .increment(u64::try_from(given.events().len()).unwrap_or(u64::MAX));
         Ok(())
     }
 

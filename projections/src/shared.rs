@@ -14,7 +14,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::build::BuildState;
-use crate::lease::{Lease, MOVE, Terms};
+use crate::given::Given;
+use crate::lease::{Lease, Terms};
 use crate::model::ModelTransaction;
 use crate::name::{BuildName, ProjectionName};
 use crate::progress::Report;
@@ -22,6 +23,7 @@ use crate::projector::{Projector, ProjectorError};
 use crate::runner::RunnerError;
 use crate::settings::Settings;
 use crate::source::Source;
+use crate::taken::{Columns, MOVE};
 
 /// Longest wait for the server to be told that a statement is no longer wanted.
 const CANCEL: Duration = Duration::from_secs(1);
@@ -48,29 +50,33 @@ impl Shared {
         to: Checkpoint,
     ) -> Result<(ModelTransaction, bool), RunnerError> {
         let nothing = async |_: &mut ModelTransaction| Ok(());
-        self.begin_and(lease, from, to, nothing).await
+        self.begin_and(lease, (from, to), Columns::default(), nothing)
+            .await
     }
 
     /// Begins a batch, and has the projector write it without a wait in between: a round trip less. What
     /// it has sent is carried out behind the move of the checkpoint, and if that was not to be moved,
     /// goes back with it. Tells whether streams of the build are parked: then this must go back as well,
     /// for their events are among those that were handled.
+    ///
+    /// What the projector is given is recorded by the statement that moves the checkpoint.
     pub(crate) async fn begin_and_handle(
         &self,
         lease: &Lease,
         (from, to): (Checkpoint, Checkpoint),
         terms: &Terms,
-        events: &[RecordedEvent],
+        given: &Given,
     ) -> Result<(ModelTransaction, bool), RunnerError> {
+        let (events, record) = (given.events(), Columns::of(given.tallies()));
         let handle = async |model: &mut ModelTransaction| self.handle(terms, events, model).await;
-        self.begin_and(lease, from, to, handle).await
+        self.begin_and(lease, (from, to), record, handle).await
     }
 
     async fn begin_and(
         &self,
         lease: &Lease,
-        from: Checkpoint,
-        to: Checkpoint,
+        (from, to): (Checkpoint, Checkpoint),
+        record: Columns,
         work: impl AsyncFnOnce(&mut ModelTransaction) -> Result<(), ProjectorError>,
     ) -> Result<(ModelTransaction, bool), RunnerError> {
         let client = self.models.get().await.map_err(RunnerError::Pool)?;
@@ -82,12 +88,22 @@ impl Shared {
             to.position.number(),
         );
         let hash = to.event.as_bytes().as_slice();
-        let parameters: [&(dyn ToSql + Sync); 8] = [
-            &build.projection,
-            &build.build,
+        let (projection, build_number) = (&build.projection, &build.build);
+        let [a, b, c, d, e, f, g, h] = record.parameters();
+        let parameters: [&(dyn ToSql + Sync); 16] = [
+            projection,
+            build_number,
             &number,
-            &lease.epoch,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
             &from,
+            &lease.epoch,
             &store,
             &through,
             &hash,
@@ -115,11 +131,15 @@ impl Shared {
 
     /// What every transaction on a build begins with: where its tables are, and how long it may last.
     pub(crate) fn opening(&self, build: &BuildName) -> String {
+        self.opening_in(&build.schema())
+    }
+
+    /// The same, of tables in any schema.
+    pub(crate) fn opening_in(&self, schema: &str) -> String {
         let timeout_ms = self.settings.handle_timeout.as_millis();
         format!(
-            "SET LOCAL search_path = \"{}\"; SET LOCAL statement_timeout = {timeout_ms}; \
-             SET LOCAL idle_in_transaction_session_timeout = {timeout_ms}",
-            build.schema()
+            "SET LOCAL search_path = \"{schema}\"; SET LOCAL statement_timeout = {timeout_ms}; \
+             SET LOCAL idle_in_transaction_session_timeout = {timeout_ms}"
         )
     }
 

@@ -167,13 +167,13 @@ fn streams(letters: &[DeadLetter]) -> Vec<StreamId> {
     streams
 }
 
-fn stream(text: &str) -> Result<StreamId, InvalidStreamId> {
+pub(crate) fn stream(text: &str) -> Result<StreamId, InvalidStreamId> {
     // The id may hold slashes, the category holds none.
     let (category, id) = text.split_once('/').unwrap_or((text, ""));
     StreamId::new(category, id)
 }
 
-fn position(text: &str) -> Result<Position, String> {
+pub(crate) fn position(text: &str) -> Result<Position, String> {
     let number = text.parse().ok().filter(|number: &i64| *number > 0);
     let position = number.and_then(Position::new);
     position.ok_or_else(|| "a position is 1, 2, 3 …".to_owned())

@@ -7,6 +7,7 @@ mod filling;
 mod history;
 mod list;
 mod pause;
+mod prove;
 mod rebuild;
 mod status;
 
@@ -14,6 +15,8 @@ use clap::{Args, Subcommand};
 use folio_core::Actor;
 
 pub use dead_letters::DeadLettersCommand;
+pub(crate) use dead_letters::{position, stream};
+pub use prove::ProveArgs;
 pub use rebuild::RebuildArgs;
 
 use crate::desk::Desk;
@@ -110,6 +113,8 @@ pub enum ProjectionsCommand {
     /// Look after events that could not be taken in.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Prove that each event was taken in once, by what was recorded when it was.
+    Prove(ProveArgs),
     /// List what was done to a projection, by whom and why.
     History {
         /// The projection.
@@ -165,6 +170,7 @@ pub async fn run(
         ProjectionsCommand::Pause { name, reason } => pause::pause(desk, &name, &reason).await,
         ProjectionsCommand::Resume { name } => pause::resume(desk, &name).await,
         ProjectionsCommand::DeadLetters(command) => dead_letters::run(desk, command).await,
+        ProjectionsCommand::Prove(arguments) => Box::pin(prove::prove(desk, arguments)).await,
         ProjectionsCommand::History { name, format } => history::history(desk, &name, format).await,
     }
 }
@@ -231,6 +237,7 @@ mod tests {
             ("rebuild balances --partitions 40000", ValueValidation),
             ("rebuild balances --rate 0", ValueValidation),
             ("list --actor=", ValueValidation),
+            ("prove --build 1", MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).unwrap_err(), kind, "{line}");
         }

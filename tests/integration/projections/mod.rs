@@ -1,6 +1,7 @@
 //! What a projection promises: each event once, whatever stops, races or fails.
 
 mod builds;
+mod complete;
 mod dead_letters;
 mod kills;
 pub(crate) mod kit;
