@@ -11,7 +11,12 @@
 //! * [`check`]: whether what must be so of a book is so after every command.
 //! * [`in_transit`]: reconciles all books with what moves money between them.
 //! * [`audit`]: replays everything and compares it with the read model.
+//! * [`auditor_login`]: who may read everything and do nothing else.
 //! * [`bundle`]: all events of an account, with proof; [`seals`] is how a book is sealed.
+//! * [`replay`]: the state of anything, as of a version, a position or a moment; [`aggregates`] is all that there is.
+//! * [`diff`]: in what a read model differs from a replay, and since which event.
+//! * [`events`]: what a store holds, as it was recorded; [`trace`]: all that a request caused. Whose [`stores`] there are.
+//! * [`verify`]: reads every row of a book again, and proves it against what was sealed.
 //! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`server`]: where PostgreSQL is.
 #![allow(
@@ -20,15 +25,20 @@
     reason = "printing is what a command line program is for"
 )]
 
+mod access_log;
 pub mod accounts;
+pub mod aggregates;
 pub mod api_keys;
 pub mod audit;
+pub mod auditor_login;
 pub mod balances;
 pub mod bank_file;
 pub mod bundle;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod diff;
+pub mod events;
 pub mod export;
 pub mod figures;
 pub mod gateway;
@@ -42,19 +52,26 @@ pub mod progress;
 pub mod projections;
 pub mod rails;
 pub mod reconcile;
+pub mod replay;
+mod screen;
 pub mod seals;
 pub mod server;
 pub mod stop;
+pub mod stores;
 pub mod supervisor;
+pub mod trace;
 pub mod transfers;
 pub mod up;
+pub mod verify;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 pub use folio_operator::Finding;
+use gateway_example::log::Log;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// A ledger on PostgreSQL whose every balance leads back to its events.
 #[derive(Debug, Parser)]
@@ -94,8 +111,20 @@ enum Command {
     InTransit(in_transit::InTransitArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
+    /// Make a login for an auditor, which may read a book's history and its log, and nothing else.
+    AuditorLogin(auditor_login::AuditorLoginArgs),
     /// Write all events of an account to a file, with the proof that they are all, as they were recorded.
     Bundle(bundle::BundleArgs),
+    /// Replay an account, or anything else that has events, and print its state as of a version, a position or a time.
+    Replay(replay::ReplayCommandArgs),
+    /// Compare a read model with a replay, and name the event since which a row is not right.
+    Diff(diff::DiffCommandArgs),
+    /// List the events of a book, of transfers or of rails, as they were recorded, and follow them.
+    Events(events::EventsCommandArgs),
+    /// Draw every event that a request caused, in all services, as a tree.
+    Trace(trace::TraceCommandArgs),
+    /// Read every row of a book again, and prove it against what was sealed and anchored.
+    Verify(verify::VerifyArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
     Projections(projections::ProjectionsCommandArgs),
 }
@@ -114,9 +143,16 @@ pub fn main() -> ExitCode {
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // The gateway has a line for each request, which are written many at a time.
+    let is_gateway = matches!(cli.command, Some(Command::Gateway(_)));
+    let log = is_gateway.then(|| Log::start(std::io::stderr()).ok()).flatten();
+    let writer = match log.clone() {
+        Some(log) => BoxMakeWriter::new(move || log.clone()),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -125,7 +161,11 @@ pub fn main() -> ExitCode {
     let command = cli
         .command
         .unwrap_or_else(|| Command::Up(up::UpArgs::default()));
-    match runtime.block_on(run(command)) {
+    let found = runtime.block_on(run(command));
+    if let Some(log) = log {
+        log.write_out();
+    }
+    match found {
         Ok(Finding::Clean) => ExitCode::SUCCESS,
         Ok(Finding::NotWell) => ExitCode::FAILURE,
         Err(error) => failed(&*error),
@@ -160,8 +200,16 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Check(arguments) => return Ok(check::run(arguments).await?),
         Command::InTransit(arguments) => return Ok(in_transit::run(arguments).await?),
         Command::ApiKeys(arguments) => return Ok(api_keys::run(arguments).await?),
+        Command::Verify(arguments) => {
+            return Ok(verify::run(arguments, std::io::stdout()).await?);
+        }
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
+        Command::AuditorLogin(arguments) => auditor_login::run(arguments).await?,
         Command::Bundle(arguments) => bundle::run(arguments).await?,
+        Command::Replay(arguments) => return Ok(Box::pin(replay::run(arguments)).await?),
+        Command::Diff(arguments) => return Ok(Box::pin(diff::run(arguments)).await?),
+        Command::Events(arguments) => return Ok(Box::pin(events::run(arguments)).await?),
+        Command::Trace(arguments) => return Ok(Box::pin(trace::run(arguments)).await?),
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }
     Ok(Finding::Clean)

@@ -7,7 +7,7 @@ use clap::Args;
 use folio_core::Actor;
 use folio_operator::{Desk, Finding, OperatorError, ProjectionsArgs};
 use folio_postgres::{Database, OpenError, PostgresStore};
-use folio_projections::{OpenProjectionError, StoreSource};
+use folio_projections::{OpenProjectionError, Projection, StoreSource};
 use ledger_example::balances::open_balances;
 use ledger_example::service::{open_due_holds, open_invariants};
 use ledger_example::{AccountsDatabases, BookName};
@@ -20,9 +20,9 @@ use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
 /// Connections to the store, for appends and for reads each.
-const STORE_CONNECTIONS: usize = 2;
+pub(crate) const STORE_CONNECTIONS: usize = 2;
 /// Connections to the models: those of several runners, beside the command itself.
-const MODEL_CONNECTIONS: usize = 8;
+pub(crate) const MODEL_CONNECTIONS: usize = 8;
 
 /// Arguments of `ledger projections`.
 #[derive(Debug, Args)]
@@ -67,14 +67,9 @@ async fn operate(
     let book = &arguments.book;
     let databases = AccountsDatabases::existing(&server.config, book);
     let store = Arc::new(PostgresStore::open(&databases.events, STORE_CONNECTIONS).await?);
-    let models = Database::new(server.config.clone(), arguments.balances_database);
-    // An operator has both databases at hand, so the store itself is read in place of its feed.
-    let source = StoreSource::new(Arc::clone(&store));
-    let balances = open_balances(book, source, &models, MODEL_CONNECTIONS).await?;
-    let invariants = open_invariants(&store, &databases.models, MODEL_CONNECTIONS).await?;
-    let due_holds = open_due_holds(&store, &databases.models, MODEL_CONNECTIONS).await?;
+    let projections = projections_of(server, book, &arguments.balances_database, &store).await?;
     let mut desk = Desk {
-        projections: &[balances, invariants, due_holds],
+        projections: &projections,
         by: user(),
         stop,
         out: &mut std::io::stdout(),
@@ -86,8 +81,28 @@ async fn operate(
     .await?)
 }
 
+/// The projections of a book: that of its balances, and those of its accounts service.
+pub(crate) async fn projections_of(
+    server: &Server,
+    book: &BookName,
+    balances_database: &str,
+    store: &Arc<PostgresStore>,
+) -> Result<Vec<Projection>, OpenProjectionError> {
+    let databases = AccountsDatabases::existing(&server.config, book);
+    let models = Database::new(server.config.clone(), balances_database);
+    // An operator has both databases at hand, so the store itself is read in place of its feed.
+    let source = StoreSource::new(Arc::clone(store));
+    Ok(vec![
+        open_balances(book, source, &models, MODEL_CONNECTIONS).await?,
+        open_invariants(store, &databases.models, MODEL_CONNECTIONS).await?,
+        open_due_holds(store, &databases.models, MODEL_CONNECTIONS).await?,
+    ])
+}
+
 /// Passes on that the user wants to stop, and ends when they say so again.
-async fn stopped_twice(stop: watch::Sender<bool>) -> Result<Finding, ProjectionsCommandError> {
+pub(crate) async fn stopped_twice(
+    stop: watch::Sender<bool>,
+) -> Result<Finding, ProjectionsCommandError> {
     let signal = ProjectionsCommandError::Signal;
     stop::requested().await.map_err(signal)?;
     stop.send_replace(true);
@@ -96,7 +111,7 @@ async fn stopped_twice(stop: watch::Sender<bool>) -> Result<Finding, Projections
 }
 
 /// The login name of whoever runs the program.
-fn user() -> Actor {
+pub(crate) fn user() -> Actor {
     let names = ["USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| env::var(name).ok());

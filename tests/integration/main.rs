@@ -37,6 +37,7 @@ mod snapshots;
 mod store;
 mod subscriptions;
 mod tidy;
+mod tools;
 mod traces;
 mod turmoil;
 mod up;

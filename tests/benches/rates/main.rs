@@ -21,6 +21,7 @@ mod ours;
 mod projections;
 mod raw;
 mod report;
+mod seals;
 mod transfers;
 
 use std::sync::Arc;
@@ -91,6 +92,9 @@ async fn main() {
     }
     if wanted("transfers") {
         transfers::transfers(&server, &mut report).await;
+    }
+    if wanted("seals") {
+        seals::seals(&server, &mut report).await;
     }
     if wanted("import") {
         long::import(&server, &mut report).await;

@@ -13,4 +13,5 @@ mod rails;
 mod runners;
 mod sqlite;
 mod system;
+mod traced;
 mod transfers;
