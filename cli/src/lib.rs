@@ -12,6 +12,7 @@
 //! * [`in_transit`]: reconciles all books with what moves money between them.
 //! * [`audit`]: replays everything and compares it with the read model.
 //! * [`projections`]: the operators' commands, with the projections of a book.
+//! * [`forget`]: destroys the key of whoever is to be forgotten.
 //! * [`server`]: where PostgreSQL is.
 #![allow(
     clippy::print_stdout,
@@ -29,6 +30,7 @@ pub mod client;
 pub mod demo;
 pub mod export;
 pub mod figures;
+pub mod forget;
 pub mod gateway;
 pub mod import;
 pub mod import_journal;
@@ -91,6 +93,8 @@ enum Command {
     InTransit(in_transit::InTransitArgs),
     /// Replay every event and compare every balance with the read model.
     Audit(audit::AuditArgs),
+    /// Forget a subject: destroy the key of what was recorded about it, beside running services or without them.
+    Forget(forget::ForgetArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
     Projections(projections::ProjectionsCommandArgs),
 }
@@ -155,6 +159,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Check(arguments) => return Ok(check::run(arguments).await?),
         Command::InTransit(arguments) => return Ok(in_transit::run(arguments).await?),
         Command::ApiKeys(arguments) => return Ok(api_keys::run(arguments).await?),
+        Command::Forget(arguments) => forget::run(arguments).await?,
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }
