@@ -6,7 +6,7 @@ use folio_tests::postgres;
 /// The tables, those of the server included: its statistics hold values of columns.
 const TABLES: &str = "SELECT c.oid::regclass::text FROM pg_class c \
      JOIN pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p', 'm', 't') AND NOT c.relisshared ORDER BY 1";
+     WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relisshared ORDER BY 1";
 
 /// As text, as bytes, which a row shows in hexadecimal, and as bytes in base64 wherever in these it begins.
 const PATTERNS: &str = "SELECT ARRAY[$1::text, encode(convert_to($1, 'UTF8'), 'hex')] || ARRAY( \

@@ -39,8 +39,9 @@ async fn a_repeated_request_gets_its_first_answer_also_when_its_subject_is_forgo
     assert_eq!(name(&api, "name", &ada).await.body, named.body);
     let reused = name(&api, "name", &renamed).await;
     assert_eq!(reused.code(), "idempotency_key_reused");
-    let reused = api.post_as("/v1/accounts", "open", &opening("1", &renamed));
-    assert_eq!(reused.await.code(), "idempotency_key_reused");
+    let open_renamed = opening("1", &renamed);
+    let reused = api.post_as("/v1/accounts", "open", &open_renamed).await;
+    assert_eq!(reused.code(), "idempotency_key_reused");
 
     forget(&api, "c-1").await;
     let recorded = history(&api).await;
