@@ -98,6 +98,7 @@ fn account(account: &Account) -> Value {
         "velocity": account.velocity().map(|limit| shown(&limit)).collect::<Vec<_>>(),
         "holds": holds.collect::<Vec<_>>(),
         "metadata": shown(account.metadata()),
+        "holder": shown(&account.holder()),
         "debits_pending": text(&pending.debits),
         "credits_pending": text(&pending.credits),
     });
@@ -146,6 +147,7 @@ fn account_day(event: &AccountEvent, recorded: &RecordedEvent) -> Option<NaiveDa
         | AccountEvent::AccountFrozen { .. }
         | AccountEvent::AccountUnfrozen { .. }
         | AccountEvent::MetadataChanged(_)
+        | AccountEvent::HolderNamed(_)
         | AccountEvent::ClosingBegun
         | AccountEvent::AccountClosed => None,
     }

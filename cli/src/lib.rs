@@ -18,6 +18,7 @@
 //! * [`events`]: what a store holds, as it was recorded; [`trace`]: all that a request caused. Whose [`stores`] there are.
 //! * [`verify`]: reads every row of a book again, and proves it against what was sealed.
 //! * [`projections`]: the operators' commands, with the projections of a book.
+//! * [`forget`]: destroys the key of whoever is to be forgotten.
 //! * [`server`]: where PostgreSQL is.
 #![allow(
     clippy::print_stdout,
@@ -41,6 +42,7 @@ pub mod diff;
 pub mod events;
 pub mod export;
 pub mod figures;
+pub mod forget;
 pub mod gateway;
 pub mod import;
 pub mod import_journal;
@@ -125,6 +127,8 @@ enum Command {
     Trace(trace::TraceCommandArgs),
     /// Read every row of a book again, and prove it against what was sealed and anchored.
     Verify(verify::VerifyArgs),
+    /// Forget a subject: destroy the key of what was recorded about it, beside running services or without them.
+    Forget(forget::ForgetArgs),
     /// Look after the read models: list, rebuild, compare, swap, pause, retry what is parked.
     Projections(projections::ProjectionsCommandArgs),
 }
@@ -203,6 +207,7 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Verify(arguments) => {
             return Ok(verify::run(arguments, std::io::stdout()).await?);
         }
+        Command::Forget(arguments) => forget::run(arguments).await?,
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::AuditorLogin(arguments) => auditor_login::run(arguments).await?,
         Command::Bundle(arguments) => bundle::run(arguments).await?,

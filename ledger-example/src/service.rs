@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use folio_audit::{Anchor, LogKeys, Prover, Sealer, SealerSettings, Sealing};
 use folio_core::EventStore;
+use folio_erasure::{PrepareVaultError, Vault};
 use folio_postgres::{
     Database, MigrateError, OpenError, PoolError, PostgresStore, ProvisionError, Role,
     database_exists, migrate, provision, provision_login,
@@ -26,14 +27,16 @@ use crate::expirer::{DueHoldsProjector, Expirer};
 use crate::monitor::{InvariantsProjector, InvariantsQueries, Sentry};
 use crate::read_model;
 
-/// The two databases of a book. They are two because nothing reads across: what is projected can be thrown
-/// away, and what it is projected from cannot.
+/// The three databases of a book. They are apart because nothing reads across: what is projected can be thrown
+/// away, what it is projected from cannot, and of keys backups are kept for less long.
 #[derive(Debug, Clone)]
 pub struct AccountsDatabases {
     /// Holds the event store.
     pub events: Database,
     /// Holds what the service itself projects: what it watches over, and which holds are open.
     pub models: Database,
+    /// Holds the keys under which what tells who somebody is is sealed.
+    pub vault: Database,
 }
 
 impl AccountsDatabases {
@@ -43,6 +46,7 @@ impl AccountsDatabases {
         Self {
             events: Database::new(server.clone(), events_name(book)),
             models: Database::new(server.clone(), models_name(book)),
+            vault: Database::new(server.clone(), vault_name(book)),
         }
     }
 
@@ -59,7 +63,12 @@ impl AccountsDatabases {
         migrate(&events, folio_audit::migrations()).await?;
         migrate(&models, folio_projections::migrations()).await?;
         migrate(&models, read_model::migrations()).await?;
-        Ok(Self { events, models })
+        let vault = folio_erasure::prepare(server, &vault_name(book)).await?;
+        Ok(Self {
+            events,
+            models,
+            vault,
+        })
     }
 
     /// Whether a book's databases were made on a server.
@@ -80,12 +89,14 @@ impl AccountsDatabases {
     pub async fn provision(server: &Config, book: &BookName) -> Result<Config, PrepareError> {
         let events = provision(server, &events_name(book), &events_roles()).await?;
         let models = provision(server, &models_name(book), MODELS_ROLES).await?;
+        let vault = provision(server, &vault_name(book), folio_erasure::ROLES).await?;
         let may_act = [
             (
                 &events,
                 [&[Role::Owner], events_roles().as_slice()].concat(),
             ),
             (&models, [&[Role::Owner], MODELS_ROLES].concat()),
+            (&vault, [&[Role::Owner], folio_erasure::ROLES].concat()),
         ];
         let may_act = may_act
             .each_ref()
@@ -114,6 +125,10 @@ fn models_name(book: &BookName) -> String {
     format!("folio_{book}_models")
 }
 
+fn vault_name(book: &BookName) -> String {
+    format!("folio_{book}_vault")
+}
+
 /// Sizes of a service's connection pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
@@ -134,6 +149,7 @@ impl Connections {
             .saturating_add(SENTRY_CONNECTIONS)
             .saturating_add(Sealer::CONNECTIONS)
             .saturating_add(PROVER_CONNECTIONS)
+            .saturating_add(Vault::CONNECTIONS)
     }
 }
 
@@ -172,6 +188,7 @@ pub struct Ledger {
     pub(crate) feed: ServedFeed,
     /// Where the book is sealed.
     pub(crate) prover: Option<Prover>,
+    pub(crate) vault: Vault,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
@@ -217,6 +234,7 @@ impl AccountsService {
         };
         let detectors = vec![detector(&watching)?, detector(&due_holds)?];
         let invariants = InvariantsQueries::new(watching.reader(SENTRY_CONNECTIONS)?);
+        let vault = Vault::new(&databases.vault)?;
         let (stop, stopped) = watch::channel(false);
         let executor = Executor::new(Arc::clone(&store));
         let clock = Arc::new(StoreClock::new(Arc::clone(&store)));
@@ -254,6 +272,7 @@ impl AccountsService {
             detectors,
             feed,
             prover,
+            vault,
             metrics,
         };
         Ok(Self {
@@ -318,6 +337,9 @@ pub enum PrepareError {
     /// Not migrated.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// No vault.
+    #[error(transparent)]
+    Vault(#[from] PrepareVaultError),
 }
 
 /// Why a service could not start.

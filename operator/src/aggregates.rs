@@ -53,9 +53,12 @@ pub struct Dated<A: Aggregate> {
 pub(crate) struct Kind {
     /// What it is, in words.
     pub(crate) what: &'static str,
-    begin: Box<dyn Fn() -> Box<dyn Replayed> + Send + Sync>,
-    begin_as_of: Option<Box<dyn Fn(NaiveDate) -> Box<dyn Replayed> + Send + Sync>>,
+    begin: Begin,
+    begin_as_of: Option<BeginAsOf>,
 }
+
+type Begin = Box<dyn Fn() -> Box<dyn Replayed> + Send + Sync>;
+type BeginAsOf = Box<dyn Fn(NaiveDate) -> Box<dyn Replayed> + Send + Sync>;
 
 /// An aggregate that is being replayed.
 pub(crate) trait Replayed: Send {
@@ -127,17 +130,15 @@ impl Aggregates {
                 until: None,
             })
         };
-        let begin_as_of = dated.map(
-            |Dated { day, view }| -> Box<dyn Fn(NaiveDate) -> _ + Send + Sync> {
-                Box::new(move |last| -> Box<dyn Replayed> {
-                    Box::new(Folded::<A> {
-                        state: None,
-                        view,
-                        until: Some((last, day)),
-                    })
+        let begin_as_of = dated.map(|Dated { day, view }| -> BeginAsOf {
+            Box::new(move |last| {
+                Box::new(Folded::<A> {
+                    state: None,
+                    view,
+                    until: Some((last, day)),
                 })
-            },
-        );
+            })
+        });
         let kind = Kind {
             what,
             begin: Box::new(begin),

@@ -20,6 +20,8 @@ pub enum Role {
     Projector,
     /// Seals an event store: reads it, and writes the log beside it.
     Sealer,
+    /// Keeps the keys of a vault: makes them, reads them, and destroys them.
+    Keeper,
     /// Reads.
     Reader,
     /// Reads all of an event store's history and the log beside it, and nothing else.
@@ -33,6 +35,7 @@ impl Role {
             Self::Appender => "appender",
             Self::Projector => "projector",
             Self::Sealer => "sealer",
+            Self::Keeper => "keeper",
             Self::Reader => "reader",
             Self::Auditor => "auditor",
         }

@@ -15,6 +15,7 @@ mod checks;
 mod conformance;
 mod controls;
 mod differential;
+mod erasure;
 mod executor;
 mod faults;
 mod feed;

@@ -120,6 +120,7 @@ impl Api {
     fn answers(&self, path: &str) -> &str {
         let (route, query) = path.split_once('?').unwrap_or((path, ""));
         let is_of_the_store = route.ends_with("/events")
+            || route.ends_with("/holder")
             || query.starts_with("at_version=")
             || query.starts_with("at_time=");
         let is_read = ["accounts", "holds", "journal-entries", "trial-balance"]

@@ -5,7 +5,7 @@ use folio_core::Currency;
 use serde::Serialize;
 
 use crate::account::{
-    AccountMetadata, Description, Freeze, Kind, MetadataChange, NormalSide, Overdraft,
+    AccountMetadata, Description, Freeze, Holder, Kind, MetadataChange, NormalSide, Overdraft,
     VelocityLimit,
 };
 
@@ -30,6 +30,8 @@ pub enum AccountCommand {
     },
     /// Change what is noted about it.
     ChangeMetadata(MetadataChange),
+    /// Name who holds it.
+    NameHolder(Holder),
     /// Take nothing new from here on, so that it can be emptied and closed.
     BeginClosing,
 }
@@ -54,6 +56,9 @@ pub struct Opening {
     /// What is noted about it.
     #[serde(default, skip_serializing_if = "AccountMetadata::is_empty")]
     pub metadata: AccountMetadata,
+    /// Who holds it, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
 }
 
 impl Opening {
@@ -67,6 +72,7 @@ impl Opening {
             normal_side: NormalSide::default(),
             velocity: Vec::new(),
             metadata: AccountMetadata::default(),
+            holder: None,
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn decide(
             Ok(_) => Ok(AccountEvent::MetadataChanged(change)),
             Err(error) => Err(too_much_metadata(error)),
         },
+        AccountCommand::NameHolder(holder) => Ok(AccountEvent::HolderNamed(holder)),
         AccountCommand::BeginClosing => match account.status {
             Status::Closing => Err(AccountRefusal::Closing),
             Status::Open | Status::Closed | Status::Inconsistent => Ok(AccountEvent::ClosingBegun),

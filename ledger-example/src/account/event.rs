@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use folio_core::{Amount, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Description, Freeze, Limits, MetadataChange, Opening, Posting, Side};
+use crate::account::{Description, Freeze, Holder, Limits, MetadataChange, Opening, Posting, Side};
 use crate::hold::HoldId;
 use crate::journal::EntryId;
 
@@ -35,6 +35,8 @@ pub enum AccountEvent {
     },
     /// What is noted about it was changed.
     MetadataChanged(MetadataChange),
+    /// It was named who holds it.
+    HolderNamed(Holder),
     /// It takes nothing new.
     ClosingBegun,
     /// It was closed for good.
@@ -46,6 +48,28 @@ pub enum AccountEvent {
 }
 
 impl Event for AccountEvent {}
+
+impl AccountEvent {
+    /// Who holds the account from here on, where the event says so.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::AccountOpened(opening) => opening.holder.as_ref(),
+            Self::HolderNamed(holder) => Some(holder),
+            Self::LegPosted(_)
+            | Self::FundsHeld(_)
+            | Self::FundsReleased(_)
+            | Self::LimitsSet(_)
+            | Self::AccountFrozen { .. }
+            | Self::AccountUnfrozen { .. }
+            | Self::MetadataChanged(_)
+            | Self::ClosingBegun
+            | Self::AccountClosed
+            | Self::AccountCredited(_)
+            | Self::AccountDebited(_) => None,
+        }
+    }
+}
 
 /// A leg of an entry, as the account has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use folio_core::{Aggregate, Amount, Currency, Money, MoneyError};
 
 use crate::account::velocity::Usage;
 use crate::account::{
-    AccountCommand, AccountEvent, AccountMetadata, AccountRefusal, Freeze, HeldFunds, Kind,
+    AccountCommand, AccountEvent, AccountMetadata, AccountRefusal, Freeze, HeldFunds, Holder, Kind,
     Opening, Overdraft, Side, VelocityLimit,
 };
 use crate::hold::HoldId;
@@ -28,6 +28,7 @@ pub struct Account {
     pub(super) pending: Sides,
     pub(super) holds: BTreeMap<HoldId, (Side, Amount)>,
     pub(super) metadata: AccountMetadata,
+    pub(super) holder: Option<Holder>,
 }
 
 /// A sum on each side.
@@ -193,6 +194,12 @@ impl Account {
         &self.metadata
     }
 
+    /// Who holds it, where that was said.
+    #[must_use]
+    pub const fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
     /// What was posted on its normal side less what was posted on the other.
     ///
     /// Its events are admitted only where this can be held, so it is zero nowhere else than where the
@@ -246,6 +253,7 @@ impl Account {
             pending: Sides::zero(opening.currency),
             holds: BTreeMap::new(),
             metadata: opening.metadata.clone(),
+            holder: opening.holder.clone(),
         }
     }
 
@@ -290,6 +298,7 @@ impl Account {
                 Ok(metadata) => self.metadata = metadata,
                 Err(_) => self.status = Status::Inconsistent,
             },
+            AccountEvent::HolderNamed(holder) => self.holder = Some(holder.clone()),
             AccountEvent::ClosingBegun => self.status = Status::Closing,
             AccountEvent::AccountClosed => self.status = Status::Closed,
             AccountEvent::AccountCredited(posting) => {
@@ -377,5 +386,6 @@ impl Aggregate for Account {
             .saturating_add(holds)
             .saturating_add(usages)
             .saturating_add(self.metadata.weight())
+            .saturating_add(self.holder.as_ref().map_or(0, Holder::weight))
     }
 }

@@ -525,6 +525,46 @@ fn metadata_changes_name_by_name_up_to_a_bound() {
     assert_eq!(refused, Err(AccountRefusal::TooMuchMetadata { most: 50 }));
 }
 
+fn holder(subject: &str) -> Holder {
+    let sealed = "1.BwcHBwcHBwcHBwcH.CQkJCQkJCQkJCQkJCQkJCQkJCQk".to_owned();
+    Holder {
+        subject: subject.parse().unwrap(),
+        name: sealed.clone().try_into().unwrap(),
+        address: None,
+        email: Some(sealed.try_into().unwrap()),
+    }
+}
+
+#[test]
+fn the_holder_is_who_was_named_last_and_is_recorded_sealed() {
+    let opening = Opening {
+        holder: Some(holder("c-1")),
+        ..Opening::new(currency("EUR"))
+    };
+    let opened = AccountEvent::AccountOpened(opening);
+    let json = serde_json::to_string(&opened).unwrap();
+    let sealed = "1.BwcHBwcHBwcHBwcH.CQkJCQkJCQkJCQkJCQkJCQkJCQk";
+    let written = format!(r#""holder":{{"subject":"c-1","name":"{sealed}","email":"{sealed}"}}"#);
+    assert!(json.contains(&written), "{json}");
+    assert_eq!(serde_json::from_str::<AccountEvent>(&json).unwrap(), opened);
+    let clear = json.replacen(sealed, "Ada Lovelace", 1);
+    assert!(serde_json::from_str::<AccountEvent>(&clear).is_err());
+
+    let account = given::<Account>(vec![opened.clone()]).state().unwrap();
+    assert_eq!(account.holder(), Some(&holder("c-1")));
+    let named = AccountEvent::HolderNamed(holder("c-2"));
+    let account = given::<Account>(vec![opened, named]).state().unwrap();
+    assert_eq!(account.holder(), Some(&holder("c-2")));
+    let mut book = TestBook::new();
+    book.open("1", Overdraft::None);
+    assert_eq!(book.account("1").holder(), None);
+    let name = AccountCommand::NameHolder(holder("c-1"));
+    book.ask("1", name.clone()).unwrap();
+    assert_eq!(book.account("1").holder(), Some(&holder("c-1")));
+    close(&mut book, "1").unwrap();
+    assert_eq!(book.ask("1", name), Err(AccountRefusal::Closed));
+}
+
 /// The first version wrote these; nothing of them may be read otherwise.
 #[test]
 fn events_of_the_first_version_mean_what_they_meant() {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The name of a book: 1 to 32 lower-case letters, digits and `_`, the first a letter. It is a part of the
-/// names of databases and projections, and of clearing accounts, so `balances`, `rail` and what ends in `_models` are not
-/// for books.
+/// names of databases and projections, and of clearing accounts, so `balances`, `rail` and what ends in `_models` or
+/// `_vault` are not for books.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BookName(String);
@@ -17,7 +17,7 @@ pub struct BookName(String);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "{text:?} is no name of a book: 1 to 32 lower-case letters, digits and _, the first a letter; not \
-     balances or rail, and without _models at its end"
+     balances or rail, and without _models or _vault at its end"
 )]
 pub struct InvalidBookName {
     text: String,
@@ -53,7 +53,9 @@ impl FromStr for BookName {
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase());
-        let is_taken = ["balances", "rail"].contains(&text) || text.ends_with("_models");
+        let is_taken = ["balances", "rail"].contains(&text)
+            || text.ends_with("_models")
+            || text.ends_with("_vault");
         if starts_well && goes_on_well && text.len() <= 32 && !is_taken {
             Ok(Self(text.to_owned()))
         } else {
@@ -79,7 +81,7 @@ mod tests {
         for text in ["a", "b2", "retail_eu", &"x".repeat(32)] {
             assert_eq!(text.parse::<BookName>().unwrap().as_str(), text);
         }
-        for text in ["balances", "rail", "a_models"] {
+        for text in ["balances", "rail", "a_models", "a_vault"] {
             assert!(text.parse::<BookName>().is_err(), "{text}");
         }
         for text in ["", "A", "2b", "_a", "a-b", "a b", "ä", &"x".repeat(33)] {

@@ -16,6 +16,7 @@ use crate::http::account_body::{AccountBody, OverdraftRequest, VelocityRequest};
 use crate::http::command::{answer, execute, located};
 use crate::http::cursor;
 use crate::http::cut::{AskedPage, room};
+use crate::http::holders::HolderRequest;
 use crate::http::idempotency::Caller;
 use crate::http::input::{Body, ClientId, Params, PathId, currency, word};
 use crate::http::problem::{Problem, ProblemBody};
@@ -47,6 +48,8 @@ pub struct OpenAccountRequest {
     /// Names and values that the ledger itself makes nothing of, at most 50.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    /// Who holds it. It is told by `GET /v1/accounts/{id}/holder` alone.
+    holder: Option<HolderRequest>,
 }
 
 /// A page of accounts.
@@ -85,7 +88,7 @@ pub struct AccountsParams {
     request_body = OpenAccountRequest,
     responses(
         (status = 201, description = "The account is open", body = AccountBody),
-        (status = 409, description = "There is one already", body = ProblemBody),
+        (status = 409, description = "There is one already, or the holder was forgotten", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
@@ -101,7 +104,8 @@ pub(crate) async fn open(
     let kind = kind.map(|text| word(text, "invalid_kind", "Not a kind of account"));
     let side = request.normal_side.as_deref();
     let side = side.map(|text| word::<Side>(text, "invalid_side", "Not a side"));
-    let opening = Opening {
+    let context = caller.context(routes::OPEN);
+    let mut opening = Opening {
         currency,
         overdraft: request.overdraft.overdraft(currency)?,
         kind: kind.transpose()?.unwrap_or(Kind::Authorising),
@@ -110,9 +114,14 @@ pub(crate) async fn open(
         metadata: AccountMetadata::try_from(request.metadata).map_err(|error| {
             Problem::unprocessable("invalid_metadata", "Not usable metadata", error.to_string())
         })?,
+        holder: None,
     };
+    // Last, so that nobody gets a key by a request that is wrong.
+    if let Some(holder) = &request.holder {
+        opening.holder = Some(holder.sealed(&ledger, &context).await?);
+    }
     let command = AccountCommand::OpenAccount(opening);
-    let done = execute(&ledger, &id, command, caller.context(routes::OPEN)).await?;
+    let done = execute(&ledger, &id, command, context).await?;
     let body = AccountBody::of_state(&id, &done.account, done.version.number());
     let status = StatusCode::CREATED;
     let response = answer(&ledger, status, body, done.position, done.executed);

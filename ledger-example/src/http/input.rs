@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use folio_core::{Amount, Currency};
+use folio_erasure::SubjectId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -100,6 +101,11 @@ pub trait ClientId: std::str::FromStr<Err: std::fmt::Display> {
 impl ClientId for AccountId {
     const CODE: &'static str = "invalid_account_id";
     const TITLE: &'static str = "Not an account id";
+}
+
+impl ClientId for SubjectId {
+    const CODE: &'static str = "invalid_subject_id";
+    const TITLE: &'static str = "Not a subject's id";
 }
 
 impl ClientId for EntryId {

@@ -3,7 +3,7 @@
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
 //! handler. Those of the accounts service have its [`Ledger`](crate::Ledger) as their state: [`accounts`],
 //! [`account_changes`], [`entries`], [`bulk_entries`], [`holds`], [`periods`], and the shorthands [`postings`] and
-//! [`bulk`] write by way of `command`; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store, [`proofs`] its log. Those of the
+//! [`bulk`] write by way of `command`; [`holders`] seals what tells who somebody is, and [`subjects`] has them forgotten; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store, [`proofs`] its log. Those of the
 //! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
 //! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
@@ -26,6 +26,7 @@ pub mod entry_body;
 pub mod events;
 pub mod feed;
 pub mod health;
+pub mod holders;
 pub mod holds;
 pub mod idempotency;
 pub mod in_transit;
@@ -52,6 +53,7 @@ mod routes;
 pub mod sagas;
 pub mod shelf;
 pub mod statement;
+pub mod subjects;
 pub mod times;
 pub mod transfers;
 pub mod trial_balance;

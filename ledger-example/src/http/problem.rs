@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use folio_core::store::AppendError;
 use folio_core::{CorrelationId, MoneyError, error_chain};
+use folio_erasure::{CipherError, VaultError};
 use folio_projections::ReadModelError;
 use folio_runtime::ExecuteError;
 use serde::Serialize;
@@ -191,6 +192,15 @@ impl Problem {
             "account_not_found",
             "No such account",
             "the account has not been opened",
+        )
+    }
+
+    pub(crate) fn holder_not_found() -> Self {
+        Self::client(
+            StatusCode::NOT_FOUND,
+            "holder_not_found",
+            "No holder",
+            "it was not said who holds the account",
         )
     }
 
@@ -451,6 +461,37 @@ impl From<ExecuteError> for Problem {
 impl From<folio_core::ReadError> for Problem {
     fn from(error: folio_core::ReadError) -> Self {
         unavailable(&error)
+    }
+}
+
+impl From<VaultError> for Problem {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else goes wrong, now or in future, is our fault and stays inside"
+    )]
+    fn from(error: VaultError) -> Self {
+        match &error {
+            VaultError::Forgotten { .. } => Self::client(
+                StatusCode::CONFLICT,
+                "subject_forgotten",
+                "The subject was forgotten",
+                error.to_string(),
+            ),
+            VaultError::NoSuchSubject { .. } => Self::client(
+                StatusCode::NOT_FOUND,
+                "subject_not_found",
+                "No such subject",
+                error.to_string(),
+            ),
+            VaultError::Database(_) => unavailable(&error),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CipherError> for Problem {
+    fn from(error: CipherError) -> Self {
+        Self::internal(&error)
     }
 }
 

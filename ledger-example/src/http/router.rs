@@ -27,8 +27,8 @@ use crate::http::projections::Detectors;
 use crate::http::rails::faulty::faulty;
 use crate::http::{
     account_changes, account_entries, accounts, bulk, bulk_entries, entries, events, feed, health,
-    holds, in_transit, invariants, outcomes, payments, periods, postings, projections, proofs,
-    rails, reads, replays, statement, transfers, trial_balance,
+    holders, holds, in_transit, invariants, outcomes, payments, periods, postings, projections,
+    proofs, rails, reads, replays, statement, subjects, transfers, trial_balance,
 };
 use crate::rails::Rails;
 use crate::transfer::service::Transfers;
@@ -179,6 +179,8 @@ fn accounts_routes() -> OpenApiRouter<Arc<Ledger>> {
         .routes(routes!(account_changes::freeze))
         .routes(routes!(account_changes::unfreeze))
         .routes(routes!(account_changes::change_metadata))
+        .routes(routes!(holders::name, holders::one))
+        .routes(routes!(subjects::forget))
         .routes(routes!(account_changes::begin_closing))
         .routes(routes!(account_changes::close))
         .routes(routes!(postings::credit))

@@ -7,6 +7,7 @@ pub(crate) const LIMITS: &str = "PUT /v1/accounts/{id}/limits";
 pub(crate) const FREEZE: &str = "POST /v1/accounts/{id}/freeze";
 pub(crate) const UNFREEZE: &str = "POST /v1/accounts/{id}/unfreeze";
 pub(crate) const METADATA: &str = "PATCH /v1/accounts/{id}/metadata";
+pub(crate) const HOLDER: &str = "PUT /v1/accounts/{id}/holder";
 pub(crate) const CREDIT: &str = "POST /v1/accounts/{id}/credits";
 pub(crate) const DEBIT: &str = "POST /v1/accounts/{id}/debits";
 pub(crate) const BULK: &str = "POST /v1/postings/bulk";
@@ -23,7 +24,7 @@ pub(crate) const RELEASE: &str = "POST /v1/holds/{id}/release";
 pub(crate) const CLOSE_PERIOD: &str = "POST /v1/periods/{day}/close";
 
 /// All of them.
-pub(crate) const ALL: [&str; 19] = [
+pub(crate) const ALL: [&str; 20] = [
     OPEN,
     CLOSE,
     BEGIN_CLOSING,
@@ -31,6 +32,7 @@ pub(crate) const ALL: [&str; 19] = [
     FREEZE,
     UNFREEZE,
     METADATA,
+    HOLDER,
     CREDIT,
     DEBIT,
     BULK,

@@ -75,6 +75,7 @@ impl WatchedAccount {
             AccountEvent::AccountFrozen { .. }
             | AccountEvent::AccountUnfrozen { .. }
             | AccountEvent::MetadataChanged(_)
+            | AccountEvent::HolderNamed(_)
             | AccountEvent::ClosingBegun => {}
         }
         Ok(None)

@@ -86,7 +86,8 @@ fn apply(
     let account = &mut row.account;
     let sum = |error: MoneyError| contradiction(recorded, &error);
     match event {
-        AccountEvent::AccountOpened(_) => {}
+        // The model does not know who holds an account: what it does not have, nobody finds in it.
+        AccountEvent::AccountOpened(_) | AccountEvent::HolderNamed(_) => {}
         AccountEvent::LegPosted(leg) => post(account, leg.side, leg.amount).map_err(sum)?,
         AccountEvent::AccountCredited(posting) => {
             post(account, Side::Credit, posting.amount).map_err(sum)?;

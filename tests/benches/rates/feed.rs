@@ -19,6 +19,8 @@ pub(crate) async fn feed(server: &tokio_postgres::Config, report: &mut Report) {
     let databases = AccountsDatabases {
         events: bench.database.clone(),
         models: models(server).await,
+        // Nobody is named, so it is not asked.
+        vault: bench.database.clone(),
     };
     let service = AccountsService::start(&databases, Connections::default(), None, None)
         .await

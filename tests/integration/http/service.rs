@@ -86,6 +86,7 @@ async fn every_route_is_in_the_document_of_its_service() {
         "get /readyz",
         "get /v1/accounts/{id}/balance",
         "get /v1/accounts/{id}/events",
+        "get /v1/accounts/{id}/holder",
         "get /v1/feed",
         "get /v1/invariants",
         "get /v1/outcomes/{key}",
@@ -107,6 +108,8 @@ async fn every_route_is_in_the_document_of_its_service() {
         "post /v1/journal-entries/{id}/reverse",
         "post /v1/periods/{day}/close",
         "post /v1/postings/bulk",
+        "post /v1/subjects/{id}/forget",
+        "put /v1/accounts/{id}/holder",
         "put /v1/accounts/{id}/limits",
     ];
     assert_eq!(routes_of(&accounts), expected.map(str::to_owned).into());

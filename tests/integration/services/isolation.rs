@@ -17,7 +17,7 @@ async fn accounts(server: &Config, name: &str) -> (Service, BookName) {
     let book: BookName = postgres::unique(name).parse().unwrap();
     let login = AccountsDatabases::provision(server, &book).await.unwrap();
     let databases = AccountsDatabases::existing(&login, &book);
-    let databases = [databases.events, databases.models];
+    let databases = [databases.events, databases.models, databases.vault];
     let service = Service {
         login,
         databases: databases.map(|database| database.name().to_owned()).into(),

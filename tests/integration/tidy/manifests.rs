@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Member, assert_none, has_word, members, name, text, workspace};
 
 /// Which crates of the workspace each may depend on. Nothing may depend on the tests.
-const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("folio-core", &[]),
     ("folio-runtime", &["folio-core"]),
     ("folio-postgres", &["folio-core"]),
@@ -17,11 +17,13 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
         "folio-audit",
         &["folio-core", "folio-postgres", "folio-proofs"],
     ),
+    ("folio-erasure", &["folio-core", "folio-postgres"]),
     (
         "ledger-example",
         &[
             "folio-audit",
             "folio-core",
+            "folio-erasure",
             "folio-mesh",
             "folio-postgres",
             "folio-projections",
@@ -38,6 +40,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
         &[
             "folio-audit",
             "folio-core",
+            "folio-erasure",
             "folio-mesh",
             "folio-operator",
             "folio-postgres",
@@ -52,6 +55,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
         &[
             "folio-audit",
             "folio-core",
+            "folio-erasure",
             "folio-mesh",
             "folio-operator",
             "folio-postgres",

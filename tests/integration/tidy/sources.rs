@@ -153,7 +153,7 @@ const RULES: [Rule; 8] = [
     },
 ];
 
-const OWNS_TABLES: [&str; 10] = [
+const OWNS_TABLES: [&str; 11] = [
     "store-postgres/",
     "projections/",
     "ledger-example/src/read_model/",
@@ -161,6 +161,7 @@ const OWNS_TABLES: [&str; 10] = [
     "ledger-example/src/expirer/",
     "ledger-example/src/transfer/",
     "audit/",
+    "erasure/",
     "mesh/src/discovery/registry/",
     "gateway-example/src/auth/",
     "gateway-example/src/limits/",
