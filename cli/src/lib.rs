@@ -149,7 +149,9 @@ pub fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     // The gateway has a line for each request, which are written many at a time.
     let is_gateway = matches!(cli.command, Some(Command::Gateway(_)));
-    let log = is_gateway.then(|| Log::start(std::io::stderr()).ok()).flatten();
+    let log = is_gateway
+        .then(|| Log::start(std::io::stderr()).ok())
+        .flatten();
     let writer = match log.clone() {
         Some(log) => BoxMakeWriter::new(move || log.clone()),
         None => BoxMakeWriter::new(std::io::stderr),

@@ -113,7 +113,7 @@ async fn what_one_instance_forgets_no_other_opens() {
     let api = Api::start().await;
     let (ada, _) = holder("c-1");
     api.post("/v1/accounts", &opening("1", &ada)).await;
-    let other = AccountsService::start(&api.databases.accounts, Connections::default(), None);
+    let other = AccountsService::start(&api.databases.accounts, Connections::default(), None, None);
     let other = other.await.unwrap();
     let router: Router = accounts_router(other.ledger());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

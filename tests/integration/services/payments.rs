@@ -141,14 +141,11 @@ struct Row {
 /// once.
 #[tokio::test]
 async fn a_banks_transfers_run_as_payments_while_the_network_fails() {
-    bank_of_payments(
-        &bank::sample(),
-        "bank_sample.csv",
-        "bank_sample_accounts.csv",
-    )
-    .await;
+    let (file, accounts) = ("bank_sample.csv", "bank_sample_accounts.csv");
+    Box::pin(bank_of_payments(&bank::sample(), file, accounts)).await;
     if let Some(folder) = bank::real_data() {
-        bank_of_payments(&folder, "transactions.csv", "accounts.csv").await;
+        let (file, accounts) = ("transactions.csv", "accounts.csv");
+        Box::pin(bank_of_payments(&folder, file, accounts)).await;
     }
 }
 

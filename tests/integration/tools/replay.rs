@@ -96,12 +96,12 @@ async fn a_balance_of_a_day_is_replayed_as_it_was_known() {
                         ..nothing()
                     };
                     let replayed = state(&store, stream, arguments).await;
-                    match &replayed["state"] {
+                    if replayed["state"].is_null() {
                         // Of the legs alone nothing is there before the first of them.
-                        Value::Null => assert_eq!(answered["balance"], "0.00", "{query}"),
-                        _ => fields
-                            .iter()
-                            .for_each(|field| same(&replayed, &answered, field, &query)),
+                        assert_eq!(answered["balance"], "0.00", "{query}");
+                    } else {
+                        let compare = |field: &&str| same(&replayed, &answered, field, &query);
+                        fields.iter().for_each(compare);
                     }
                 }
             }

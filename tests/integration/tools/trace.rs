@@ -54,7 +54,7 @@ async fn a_request_is_traced_from_book_to_book_and_nothing_else_is() {
     let b = PostgresStore::open(&other.accounts.events, 2)
         .await
         .unwrap();
-    let id = u128::from(Uuid::now_v7());
+    let id = Uuid::now_v7().as_u128();
     record(&a, "before", id + 1, None).await;
     let begun = record(&a, "begun", id, None).await;
     record(&b, "another", id + 1, Some(begun)).await;
