@@ -105,8 +105,11 @@ async fn an_account_is_proven_to_whoever_has_the_public_key_alone() {
         verdict(&question(&folder, None), &nobody),
         Verdict::Verified
     );
-    let cash = bundle(&api, "/v1/audit/streams/recording/cash/bundle", 3).await;
-    assert_eq!(verdict(&question(&folder, None), &cash), Verdict::Verified);
+    let stream = bundle(&api, "/v1/audit/streams/account/1/bundle", 4).await;
+    assert_eq!(
+        verdict(&question(&folder, None), &stream),
+        Verdict::Verified
+    );
 
     let page = api.get("/v1/audit/accounts/1").await;
     assert!(page.content_type.starts_with("text/html"), "{page:?}");
