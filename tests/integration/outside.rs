@@ -13,12 +13,15 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 /// What may be published, and the folder of each.
-const LIBRARIES: [(&str, &str); 6] = [
+const LIBRARIES: [(&str, &str); 9] = [
     ("folio-core", "core"),
     ("folio-runtime", "runtime"),
     ("folio-postgres", "store-postgres"),
     ("folio-projections", "projections"),
     ("folio-mesh", "mesh"),
+    ("folio-proofs", "proofs"),
+    ("folio-audit", "audit"),
+    ("folio-erasure", "erasure"),
     ("ledger-example", "ledger-example"),
 ];
 
