@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use folio_postgres::cluster::LocalCluster;
 use folio_tests::process::{Program, command, run};
@@ -14,7 +15,7 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     let folder = data_folder();
     let first = up(folder.path(), &[]).await;
     let lines = first.curl_lines();
-    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines.len(), 5, "{lines:?}");
 
     // Each line works when pasted.
     let balance = first.pasted(&lines[0]).await;
@@ -23,12 +24,24 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     assert_eq!(credited["balance"], "1411.73");
     let events = first.pasted(&lines[2]).await;
     assert_eq!(events["events"].as_array().unwrap().len(), 5);
-    let transfer = first.pasted(&lines[3]).await;
+    let transfer = first.pasted(&lines[4]).await;
     assert_eq!(
         (&transfer["state"], &transfer["money_is"]),
         (&"completed".into(), &"destination".into()),
         "{transfer}"
     );
+
+    // The page is there as soon as what it tells is sealed.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let told = first.shell(&lines[3], folder.path()).await;
+        let page = std::fs::read_to_string(folder.path().join("checking.html"));
+        let page = page.unwrap_or_default();
+        if page.contains("all 8 events") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told} {page}");
+    }
 
     // An audit runs beside it.
     let audit = run(command(
@@ -148,18 +161,23 @@ impl Up {
             .collect()
     }
 
-    /// Runs a line as a shell would into which the tokens were pasted before it.
+    /// Runs a line that answers JSON.
     async fn pasted(&self, line: &str) -> Value {
+        let answer = self.shell(line, &std::env::temp_dir()).await;
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+    }
+
+    /// Runs a line as a shell would into which the tokens were pasted before it, in this folder.
+    async fn shell(&self, line: &str, folder: &Path) -> String {
         let lines = self.program.output().iter().map(|line| line.trim());
         let tokens = lines.filter(|line| line.starts_with("export "));
         let pasted = tokens.chain([line]).collect::<Vec<_>>().join("; ");
         let words = ["-c", &format!("{pasted} --silent --show-error")];
         let mut shell = command(Path::new("/bin/sh"), &words);
-        shell.env("no_proxy", "127.0.0.1");
+        shell.env("no_proxy", "127.0.0.1").current_dir(folder);
         let ended = run(shell).await;
         assert!(ended.status.success(), "{line}: {}", ended.stderr);
-        serde_json::from_str(&ended.stdout)
-            .unwrap_or_else(|error| panic!("{line}: {error}: {}", ended.stdout))
+        ended.stdout
     }
 
     async fn stops(self, signal: Signal) {

@@ -55,7 +55,9 @@ async fn nothing_but_an_answer_holds_a_personal_text() {
         .with_writer(move || writer.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // Other tests may have met these events at the same moment, and found nobody who wants them.
+    // Other tests may have met these events before, and found nobody who wants them. Beside a single subscriber, what another
+    // thread meets first is asked of that thread's, which has none, and is then told to nobody: so there is a second one.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     tracing::callsite::rebuild_interest_cache();
     let api = Api::start().await;
     let [(first, texts), (second, of_second), (third, of_third)] =
