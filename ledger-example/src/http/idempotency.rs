@@ -22,10 +22,8 @@ const KEY_BYTES_MAX: usize = 255;
 /// Who asks, under which key, and in which trace: what a handler makes a [`CommandContext`] of.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    actor: Actor,
+    asker: Asker,
     key: String,
-    correlation_id: CorrelationId,
-    cause: Option<Cause>,
 }
 
 impl Caller {
@@ -40,7 +38,24 @@ impl Caller {
     /// The context of one command among several in this request, with a key of its own.
     #[must_use]
     pub fn context_of(&self, route: &str, key: &str) -> CommandContext {
-        let id = CommandId::derived(&[self.actor.name(), route, key]);
+        let id = CommandId::derived(&[self.asker.actor.name(), route, key]);
+        self.asker.context(id)
+    }
+}
+
+/// Who asks, in which trace, and for which event of theirs: of a request that has no key of its own.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Who.
+    pub actor: Actor,
+    correlation_id: CorrelationId,
+    cause: Option<Cause>,
+}
+
+impl Asker {
+    /// The context of a command of this id that the request is.
+    #[must_use]
+    pub fn context(&self, id: CommandId) -> CommandContext {
         CommandContext {
             correlation_id: self.correlation_id,
             cause: self.cause,
@@ -52,6 +67,17 @@ impl Caller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self {
+            asker: Asker::from_request_parts(parts, state).await?,
+            key: key(&parts.headers)?,
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asker {
+    type Rejection = Problem;
+
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let correlation_id = match parts.extensions.get::<Trace>() {
             Some(trace) => trace.correlation_id(),
@@ -59,22 +85,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         };
         Ok(Self {
             actor: actor(&parts.headers)?,
-            key: key(&parts.headers)?,
             correlation_id,
             cause: cause(&parts.headers)?,
         })
-    }
-}
-
-/// Who asks, of a request that has no key of its own.
-#[derive(Debug, Clone)]
-pub struct Asker(pub Actor);
-
-impl<S: Sync> FromRequestParts<S> for Asker {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self(actor(&parts.headers)?))
     }
 }
 

@@ -63,7 +63,7 @@ pub struct OutcomeEventBody {
 pub(crate) async fn outcomes(
     State(ledger): State<Arc<Ledger>>,
     Path(key): Path<String>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
 ) -> Result<Json<OutcomesBody>, Problem> {
     let mut outcomes = Vec::new();
     for route in routes::ALL {

@@ -250,7 +250,7 @@ pub(crate) async fn list_in(
 pub(crate) async fn cancel_out(
     State(transfers): State<Arc<Transfers>>,
     PathId(id): PathId<PaymentId>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
     Body(request): Body<ReasonRequest>,
 ) -> Result<Json<PaymentOutBody>, Problem> {
     let driver = &transfers.drivers.outward;
@@ -272,7 +272,7 @@ pub(crate) async fn cancel_out(
 pub(crate) async fn retry_out(
     State(transfers): State<Arc<Transfers>>,
     PathId(id): PathId<PaymentId>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
     Body(request): Body<ReasonRequest>,
 ) -> Result<Json<PaymentOutBody>, Problem> {
     let driver = &transfers.drivers.outward;
@@ -294,7 +294,7 @@ pub(crate) async fn retry_out(
 pub(crate) async fn retry_in(
     State(transfers): State<Arc<Transfers>>,
     PathId(id): PathId<PaymentId>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
     Body(request): Body<ReasonRequest>,
 ) -> Result<Json<PaymentInBody>, Problem> {
     let driver = &transfers.drivers.inward;

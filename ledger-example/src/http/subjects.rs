@@ -51,7 +51,7 @@ pub struct ForgottenBody {
 pub(crate) async fn forget(
     State(ledger): State<Arc<Ledger>>,
     PathId(id): PathId<SubjectId>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
     Body(request): Body<ForgetRequest>,
 ) -> Result<Json<ForgottenBody>, Problem> {
     let forgotten = ledger.vault.forget(&id, &actor, &request.reason).await?;

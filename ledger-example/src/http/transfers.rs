@@ -171,7 +171,7 @@ pub(crate) async fn list(
 pub(crate) async fn cancel(
     State(transfers): State<Arc<Transfers>>,
     PathId(id): PathId<TransferId>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
     Body(request): Body<ReasonRequest>,
 ) -> Result<Json<TransferBody>, Problem> {
     let driver = &transfers.drivers.transfers;
@@ -193,7 +193,7 @@ pub(crate) async fn cancel(
 pub(crate) async fn retry(
     State(transfers): State<Arc<Transfers>>,
     PathId(id): PathId<TransferId>,
-    Asker(actor): Asker,
+    Asker { actor, .. }: Asker,
     Body(request): Body<ReasonRequest>,
 ) -> Result<Json<TransferBody>, Problem> {
     let driver = &transfers.drivers.transfers;

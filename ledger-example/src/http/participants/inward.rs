@@ -44,7 +44,8 @@ impl InwardParticipants {
                     amount: *amount,
                 };
                 let reference = payment.collected()?;
-                let state = self.rails.submit(&reference, &order, deadline()).await;
+                let rails = self.rails.with_headers(asking.headers());
+                let state = rails.submit(&reference, &order, deadline()).await;
                 match state.map_err(Failed::Outside)? {
                     PaymentState::Accepted | PaymentState::Returned => {
                         Ok(Heard::Done(PaymentAnswer::Accepted(reference)).into())

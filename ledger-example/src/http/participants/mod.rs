@@ -53,7 +53,7 @@ const LATER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Books(BTreeMap<BookName, Outside>);
 
-/// In whose name a book is asked.
+/// In whose name a participant is asked.
 #[derive(Clone, Copy)]
 struct Asking<'a> {
     id: StepId<'a>,
@@ -268,15 +268,11 @@ impl Books {
         body: Value,
         answered_by: &'static str,
     ) -> Result<Answered<T>, Failed> {
-        let Cause { store_id, position } = asking.cause;
+        let mut headers = asking.headers();
+        headers.push(("Idempotency-Key", asking.id.command().to_string()));
         let request = OutsideRequest {
             path,
-            headers: vec![
-                ("Idempotency-Key", asking.id.command().to_string()),
-                ("Folio-Actor", ACTOR.to_owned()),
-                (CAUSE, PositionToken::of(store_id, position).encode()),
-                (TRACEPARENT, Trace::traceparent_of(asking.correlation_id)),
-            ],
+            headers,
             body: Some(body),
             answered_by,
             deadline: deadline(),
@@ -294,6 +290,16 @@ impl<'a> Asking<'a> {
             cause: call.cause,
             correlation_id: call.correlation_id,
         }
+    }
+
+    /// Who asks, for which event, and in which trace.
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        let Cause { store_id, position } = self.cause;
+        vec![
+            ("Folio-Actor", ACTOR.to_owned()),
+            (CAUSE, PositionToken::of(store_id, position).encode()),
+            (TRACEPARENT, Trace::traceparent_of(self.correlation_id)),
+        ]
     }
 }
 

@@ -48,7 +48,8 @@ impl OutwardParticipants {
                     amount: *amount,
                 };
                 let id = payment.screening()?;
-                let decision = self.rails.screen(&id, &request, deadline()).await;
+                let rails = self.rails.with_headers(asking.headers());
+                let decision = rails.screen(&id, &request, deadline()).await;
                 screened(decision, PaymentAnswer::Screened)
             }
             step::CAPTURE => {
@@ -68,7 +69,8 @@ impl OutwardParticipants {
                     amount: *amount,
                 };
                 let reference = payment.sent()?;
-                let state = self.rails.submit(&reference, &order, deadline()).await;
+                let rails = self.rails.with_headers(asking.headers());
+                let state = rails.submit(&reference, &order, deadline()).await;
                 match state.map_err(Failed::Outside)? {
                     // What comes back after it was accepted is a payment of its own.
                     PaymentState::Accepted | PaymentState::Returned => {

@@ -34,7 +34,7 @@ impl TransferParticipants {
         } = &call.saga.order;
         let (transfer, asking): (TransferId, _) = (own_id(call.id)?, Asking::of(call));
         match call.step {
-            step::QUOTE => self.quoted(&transfer, &call.saga.order).await,
+            step::QUOTE => self.quoted(asking, &transfer, &call.saga.order).await,
             step::HOLD => {
                 let hold = (&transfer.hold()?, Side::Debit, *amount);
                 let held = self.books.hold(asking, from, hold).await?;
@@ -47,7 +47,8 @@ impl TransferParticipants {
                     amount: *amount,
                 };
                 let id = transfer.screening()?;
-                let decision = self.rails.screen(&id, &request, deadline()).await;
+                let rails = self.rails.with_headers(asking.headers());
+                let decision = rails.screen(&id, &request, deadline()).await;
                 screened(decision, TransferAnswer::Screened)
             }
             step::EXPECT => {
@@ -83,6 +84,7 @@ impl TransferParticipants {
 
     async fn quoted(
         &self,
+        asking: Asking<'_>,
         transfer: &TransferId,
         order: &TransferOrder,
     ) -> Result<Said<TransferAnswer>, Failed> {
@@ -90,7 +92,8 @@ impl TransferParticipants {
             None => TransferAnswer::SameCurrency,
             Some(into) => {
                 let id = transfer.quote()?;
-                let quoted = self.rails.quote(&id, order.amount, into, deadline());
+                let rails = self.rails.with_headers(asking.headers());
+                let quoted = rails.quote(&id, order.amount, into, deadline());
                 TransferAnswer::Quoted(quoted.await.map_err(Failed::Outside)?)
             }
         };

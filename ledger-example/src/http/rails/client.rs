@@ -18,6 +18,8 @@ pub struct RailsClient {
     fraud: Outside,
     fx: Outside,
     payments: Outside,
+    /// Sent with every request.
+    headers: Vec<(&'static str, String)>,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +55,16 @@ impl RailsClient {
             fraud: Outside::new("fraud", &address, settings)?,
             fx: Outside::new("fx", &address, settings)?,
             payments: Outside::new("payments", &address, settings)?,
+            headers: Vec::new(),
         })
+    }
+
+    /// The same, with these headers on every request.
+    pub(crate) fn with_headers(&self, headers: Vec<(&'static str, String)>) -> Self {
+        Self {
+            headers,
+            ..self.clone()
+        }
     }
 
     /// The breakers: of the fraud screen, of the exchange desk, and of the payment network.
@@ -77,7 +88,7 @@ impl RailsClient {
             "id": id, "payer": request.payer, "payee": request.payee,
             "amount": request.amount.amount_text(), "currency": request.amount.currency().code(),
         });
-        let request = post("/v1/fraud/screenings", body, "decision", deadline);
+        let request = self.post("/v1/fraud/screenings", body, "decision", deadline);
         let answer = self.fraud.send::<DecisionAnswer>(request).await?;
         Ok(answer.body.decision)
     }
@@ -98,7 +109,7 @@ impl RailsClient {
             "id": id, "amount": sold.amount_text(), "currency": sold.currency().code(),
             "bought_currency": bought.code(),
         });
-        let request = post("/v1/fx/quotes", body, "bought_amount", deadline);
+        let request = self.post("/v1/fx/quotes", body, "bought_amount", deadline);
         let answer = self.fx.send::<QuoteAnswer>(request).await?.body;
         let amount = Amount::parse(&answer.bought_amount, bought);
         Ok(Quoted {
@@ -125,7 +136,7 @@ impl RailsClient {
             "reference": reference, "direction": order.direction, "payee": order.payee,
             "amount": order.amount.amount_text(), "currency": order.amount.currency().code(),
         });
-        let request = post("/v1/payments", body, "state", deadline);
+        let request = self.post("/v1/payments", body, "state", deadline);
         let answer = self.payments.send::<PaymentAnswer>(request).await?;
         Ok(answer.body.state)
     }
@@ -142,7 +153,7 @@ impl RailsClient {
     ) -> Result<Option<PaymentState>, OutsideError> {
         let request = OutsideRequest {
             path: format!("/v1/payments/{}", reference.as_str()),
-            headers: Vec::new(),
+            headers: self.headers.clone(),
             body: None,
             answered_by: "state",
             deadline,
@@ -153,19 +164,20 @@ impl RailsClient {
             Err(error) => Err(error),
         }
     }
-}
 
-fn post(
-    path: &str,
-    body: Value,
-    answered_by: &'static str,
-    deadline: Deadline,
-) -> OutsideRequest<'static> {
-    OutsideRequest {
-        path: path.to_owned(),
-        headers: Vec::new(),
-        body: Some(body),
-        answered_by,
-        deadline,
+    fn post(
+        &self,
+        path: &str,
+        body: Value,
+        answered_by: &'static str,
+        deadline: Deadline,
+    ) -> OutsideRequest<'static> {
+        OutsideRequest {
+            path: path.to_owned(),
+            headers: self.headers.clone(),
+            body: Some(body),
+            answered_by,
+            deadline,
+        }
     }
 }

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use folio_core::{Actor, Aggregate, CommandContext, CommandId, EventStore};
+use folio_core::{Aggregate, CommandId, EventStore};
 use folio_runtime::Verdict;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::http::idempotency::Asker;
 use crate::http::input::{AmountText, Body, ClientId, PathId, currency, required_text};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::rails::faulty::ThenDeny;
@@ -149,6 +150,7 @@ impl ClientId for RequestId {
 )]
 pub(crate) async fn screen(
     State(rails): State<Arc<Rails>>,
+    asker: Asker,
     Body(body): Body<ScreeningBody>,
 ) -> Result<Json<DecisionBody>, Problem> {
     let id = RequestId::parse_text(&body.id)?;
@@ -158,7 +160,7 @@ pub(crate) async fn screen(
         amount: body.amount.amount(currency(&body.currency)?)?,
     };
     let command = ScreeningCommand::Screen(request);
-    let screening = rails.decide::<Screening>(&id, command).await?;
+    let screening = rails.decide::<Screening>(&asker, &id, command).await?;
     Ok(Json(DecisionBody {
         id: id.to_string(),
         decision: screening.decision,
@@ -175,6 +177,7 @@ pub(crate) async fn screen(
 )]
 pub(crate) async fn quote(
     State(rails): State<Arc<Rails>>,
+    asker: Asker,
     Body(body): Body<QuoteBody>,
 ) -> Result<Json<QuotedBody>, Problem> {
     let id = RequestId::parse_text(&body.id)?;
@@ -183,7 +186,7 @@ pub(crate) async fn quote(
         bought: currency(&body.bought_currency)?,
         now: rails.clock.now().await?,
     };
-    let Quote(quoted) = rails.decide::<Quote>(&id, command).await?;
+    let Quote(quoted) = rails.decide::<Quote>(&asker, &id, command).await?;
     Ok(Json(QuotedBody::of(&id, &quoted)))
 }
 
@@ -198,6 +201,7 @@ pub(crate) async fn quote(
 pub(crate) async fn submit(
     State(rails): State<Arc<Rails>>,
     then_deny: Option<Extension<ThenDeny>>,
+    asker: Asker,
     Body(body): Body<OrderBody>,
 ) -> Result<Json<PaymentBody>, Problem> {
     let id = RequestId::parse_text(&body.reference)?;
@@ -218,10 +222,12 @@ pub(crate) async fn submit(
         amount: body.amount.amount(currency(&body.currency)?)?,
     };
     let payment = rails
-        .decide::<Payment>(&id, PaymentCommand::Submit(order))
+        .decide::<Payment>(&asker, &id, PaymentCommand::Submit(order))
         .await?;
     if then_deny.is_some() {
-        rails.decide::<Payment>(&id, PaymentCommand::Return).await?;
+        rails
+            .decide::<Payment>(&asker, &id, PaymentCommand::Return)
+            .await?;
     }
     Ok(Json(PaymentBody {
         reference: id.to_string(),
@@ -338,13 +344,17 @@ fn outsider_named(name: &str) -> Result<Outsider, Problem> {
 impl Rails {
     /// Decides what is asked, and answers what it came to. The outside knows a request by its own id alone, so
     /// the command has one that is new each time.
-    async fn decide<A>(&self, id: &RequestId, command: A::Command) -> Result<A, Problem>
+    async fn decide<A>(
+        &self,
+        asker: &Asker,
+        id: &RequestId,
+        command: A::Command,
+    ) -> Result<A, Problem>
     where
         A: Aggregate,
         A::Refusal: Into<Problem>,
     {
-        let command_id = CommandId::from_uuid(Uuid::now_v7());
-        let context = CommandContext::new(command_id, Actor::anonymous());
+        let context = asker.context(CommandId::from_uuid(Uuid::now_v7()));
         let reply = self.executor.execute::<A>(id.as_str(), command, context);
         match reply.await?.verdict {
             Verdict::Refused(refusal) => Err(refusal.into()),
