@@ -20,13 +20,14 @@ use folio_proofs::merkle::Frontier;
 use folio_proofs::note::{SignedNote, SigningKey};
 use folio_tests::postgres;
 use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
 
 /// A store that is ready to be sealed.
 pub(crate) struct Book {
     pub(crate) database: Database,
     pub(crate) store: PostgresStore,
+    server: Config,
     folder: TempDir,
     commands: AtomicU64,
 }
@@ -45,30 +46,37 @@ pub(crate) fn batch(leaves: u16) -> SealerSettings {
 
 impl Book {
     pub(crate) async fn new() -> Self {
-        let book = Self::unprepared().await;
+        Self::on(postgres::server().await).await
+    }
+
+    /// On a server of its own.
+    pub(crate) async fn on(server: Config) -> Self {
+        let book = Self::unprepared_on(server).await;
         book.prepare().await;
         book
     }
 
     /// A store without the tables of a log.
     pub(crate) async fn unprepared() -> Self {
+        Self::unprepared_on(postgres::server().await).await
+    }
+
+    async fn unprepared_on(server: Config) -> Self {
         let name = postgres::unique("sealed");
         let roles = [Role::Appender, Role::Reader];
-        let database = provision(&postgres::server().await, &name, &roles)
-            .await
-            .unwrap();
+        let database = provision(&server, &name, &roles).await.unwrap();
         migrate(&database, store_migrations()).await.unwrap();
         Self {
             store: PostgresStore::open(&database, 2).await.unwrap(),
             database,
+            server,
             folder: tempfile::tempdir().unwrap(),
             commands: AtomicU64::new(0),
         }
     }
 
     pub(crate) async fn prepare(&self) {
-        let server = postgres::server().await;
-        let prepared = folio_audit::prepare(&server, self.database.name()).await;
+        let prepared = folio_audit::prepare(&self.server, self.database.name()).await;
         prepared.unwrap();
     }
 
@@ -142,7 +150,7 @@ impl Book {
 
     /// A session that may do everything.
     pub(crate) async fn superuser(&self) -> Client {
-        let mut config = postgres::server().await;
+        let mut config = self.server.clone();
         config.dbname(self.database.name());
         let (client, connection) = config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);

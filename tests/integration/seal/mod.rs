@@ -3,6 +3,7 @@
 mod altered;
 mod anchored;
 mod book;
+mod failover;
 mod logins;
 mod proofs;
 mod roles;
