@@ -4,6 +4,7 @@ mod canary;
 mod forgotten;
 mod repeats;
 mod sealed;
+mod snapshots;
 mod vault;
 
 use folio_postgres::Database;
