@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::Finding;
 use crate::accounts::BOOK;
 use crate::progress::progress_bar;
+use crate::seals::{anchor_file, keys_folder};
 use crate::server::{Server, ServerArgs, ServerError};
 
 /// Arguments of `ledger verify`.
@@ -26,11 +27,12 @@ pub struct VerifyArgs {
     /// The book to verify.
     #[arg(long, default_value = BOOK, value_name = "NAME")]
     book: BookName,
-    /// A public key that signs the book's log or has signed it, or a file with such keys. Once for each.
-    #[arg(long = "key", required = true, value_name = "KEY_OR_FILE")]
+    /// A public key that signs the book's log or has signed it, or a file with such keys. Once for each. Without it, the keys in
+    /// the data folder are believed.
+    #[arg(long = "key", value_name = "KEY_OR_FILE")]
     keys: Vec<String>,
-    /// A file in which the log's checkpoints were anchored. Once for each.
-    #[arg(long = "anchor", required = true, value_name = "FILE")]
+    /// A file in which the log's checkpoints were anchored. Once for each. Without it, the one in the data folder.
+    #[arg(long = "anchor", value_name = "FILE")]
     anchors: Vec<PathBuf>,
     /// How many findings are listed at most, the first ones. All are counted.
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
@@ -45,7 +47,8 @@ pub struct VerifyArgs {
 /// # Errors
 ///
 /// [`VerifyError`] when the store, the keys or the anchors cannot be read.
-pub async fn run(arguments: VerifyArgs, mut out: impl Write) -> Result<Finding, VerifyError> {
+pub async fn run(mut arguments: VerifyArgs, mut out: impl Write) -> Result<Finding, VerifyError> {
+    let believed = arguments.believe_what_is_here()?;
     let log = trusted(&arguments.keys)?;
     let server = Server::join(&arguments.server, Walk::CONNECTIONS).await?;
     let report = verify(&server, &arguments, log, &mut out).await;
@@ -57,7 +60,38 @@ pub async fn run(arguments: VerifyArgs, mut out: impl Write) -> Result<Finding, 
         summary(&mut out, &report)
     };
     written.map_err(VerifyError::Write)?;
+    // Not among the findings, which a program may read.
+    for what in believed {
+        tracing::warn!(
+            "{what} is the one beside the data; whoever could change both would not be found out: name your own copy"
+        );
+    }
     Ok(Finding::clean_if(report.found == 0))
+}
+
+impl VerifyArgs {
+    /// Takes from the data folder what is not named. Answers with what that is.
+    fn believe_what_is_here(&mut self) -> Result<Vec<&'static str>, VerifyError> {
+        let mut believed = Vec::new();
+        if self.keys.is_empty() {
+            let folder = keys_folder(&self.server.data_folder()?, &self.book);
+            let file = folder.join(LogKeys::PUBLIC_FILE);
+            if !file.exists() {
+                return Err(VerifyError::NoKey { file });
+            }
+            self.keys.push(file.display().to_string());
+            believed.push("the key");
+        }
+        if self.anchors.is_empty() {
+            let file = anchor_file(&self.server.data_folder()?, &self.book);
+            if !file.exists() {
+                return Err(VerifyError::NoAnchor { file });
+            }
+            self.anchors.push(file);
+            believed.push("the anchor");
+        }
+        Ok(believed)
+    }
 }
 
 async fn verify(
@@ -132,7 +166,7 @@ fn trusted(keys: &[String]) -> Result<TrustedLog, VerifyError> {
             Err(_) => all.extend(LogKeys::public(Path::new(key))?),
         }
     }
-    let (first, others) = all.split_first().ok_or(VerifyError::NoKey)?;
+    let (first, others) = all.split_first().ok_or(VerifyError::EmptyKeys)?;
     let log = TrustedLog::new(first.name().into(), first.clone());
     let others = others.iter().cloned();
     Ok(others.fold(log, TrustedLog::also_signed_by))
@@ -149,8 +183,20 @@ pub enum VerifyError {
     #[error(transparent)]
     Keys(#[from] LogKeysError),
     /// There is no key.
-    #[error("no key is named; name one that signs the log with --key")]
-    NoKey,
+    #[error("no key is named, and there is none in {}; name one that signs the log with --key", file.display())]
+    NoKey {
+        /// Where one was looked for.
+        file: PathBuf,
+    },
+    /// There is no anchor.
+    #[error("no anchor is named, and there is none in {}; name a file of checkpoints with --anchor", file.display())]
+    NoAnchor {
+        /// Where one was looked for.
+        file: PathBuf,
+    },
+    /// A file of keys has none.
+    #[error("the files of keys are empty; name a key that signs the log with --key")]
+    EmptyKeys,
     /// No connections to the store.
     #[error(transparent)]
     Pool(#[from] PoolError),

@@ -148,6 +148,7 @@ async fn money_between_two_books_is_the_same_at_every_cut_whatever_is_killed() {
         ends.as_secs_f64(),
     );
     assert!(completed > transfers / 2, "{completed}");
+    system.verify(&["a", "b"]).await;
     system.stop().await;
 }
 

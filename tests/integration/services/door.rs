@@ -237,6 +237,7 @@ async fn no_client_notices_that_an_instance_is_killed() {
     seen.told("instances killed");
     assert_eq!(seen.failed, Vec::<String>::new());
     seen.is_in_the_books(&system).await;
+    system.verify(&["a", "b"]).await;
     system.stop().await;
 }
 
@@ -385,6 +386,7 @@ async fn every_service_is_restarted_and_no_request_fails_or_is_done_twice() {
     seen.told("every service restarted");
     assert_eq!(seen.failed, Vec::<String>::new());
     seen.is_in_the_books(&system).await;
+    system.verify(&["a", "b"]).await;
     system.stop().await;
 }
 
@@ -450,6 +452,7 @@ async fn through_the_door(folder: &Path, transactions: &str, accounts: &str) {
             .await
             .unwrap_or_default();
     }
+    system.verify(&["a", "b"]).await;
     system.stop().await;
 }
 

@@ -125,6 +125,7 @@ async fn split_over_two_books(folder: &Path, transactions: &str, accounts: &str)
     let sums = system.get("balances", "/v1/trial-balance").await.unwrap();
     assert_eq!(sums["currencies"][0]["net"], "0.00", "{sums}");
     assert_eq!(sums["books"].as_array().unwrap().len(), 2);
+    system.verify(&["a", "b"]).await;
     system.stop().await;
 }
 
@@ -287,5 +288,6 @@ async fn transfers_come_to_an_end_whichever_service_is_killed() {
         sleep(Duration::from_millis(100)).await;
     }
     eprintln!("{completed} transfers carried out and {undone} undone while services were killed");
+    system.verify(&["a", "b"]).await;
     system.stop().await;
 }

@@ -77,6 +77,18 @@ impl System {
         ended.stdout.trim().to_owned()
     }
 
+    /// Nothing that these books have recorded is altered, lost or doubled, by their logs and anchors.
+    pub(super) async fn verify(&self, books: &[&str]) {
+        for book in books {
+            let words = ["verify", "--book", book, "--json"];
+            let report = self.command(&words).await;
+            let report: Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(report["found"], 0, "{book}: {report}");
+            assert!(report["events"].as_i64() > Some(0), "{book}: {report}");
+            assert!(report["anchored"].as_i64() > Some(0), "{book}: {report}");
+        }
+    }
+
     /// A token of the gateway, for somebody of this role.
     pub(super) fn token(&self, role: &str) -> &str {
         &self.tokens[role]
