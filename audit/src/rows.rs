@@ -109,33 +109,33 @@ impl StoredOutcome {
     }
 }
 
-/// The leaf in a row that has all columns of an event, in any order.
+/// The leaf in a row that has all columns of an event, in the order in which [`EventLeaf`] has them.
 pub(crate) fn event_leaf(row: &Row) -> Result<EventLeaf<'_>, Error> {
     Ok(EventLeaf {
-        position: row.try_get("position")?,
-        version: row.try_get("version")?,
-        recorded_at_micros: row.try_get("recorded_at")?,
-        event_id: row.try_get::<_, Uuid>("event_id")?.into_bytes(),
-        command_id: row.try_get::<_, Uuid>("command_id")?.into_bytes(),
-        command_events: row.try_get("command_events")?,
-        schema_version: row.try_get("schema_version")?,
-        category: row.try_get("category")?,
-        stream_id: row.try_get("stream_id")?,
-        event_type: row.try_get("event_type")?,
-        fingerprint: row.try_get("fingerprint")?,
-        payload: row.try_get("payload")?,
-        metadata: row.try_get("metadata")?,
+        position: row.try_get(0)?,
+        version: row.try_get(1)?,
+        recorded_at_micros: row.try_get(2)?,
+        event_id: row.try_get::<_, Uuid>(3)?.into_bytes(),
+        command_id: row.try_get::<_, Uuid>(4)?.into_bytes(),
+        command_events: row.try_get(5)?,
+        schema_version: row.try_get(6)?,
+        category: row.try_get(7)?,
+        stream_id: row.try_get(8)?,
+        event_type: row.try_get(9)?,
+        fingerprint: row.try_get(10)?,
+        payload: row.try_get(11)?,
+        metadata: row.try_get(12)?,
     })
 }
 
-/// The leaf in a row that has all columns of an outcome, in any order.
+/// The leaf in a row that has all columns of an outcome, in the order in which [`OutcomeLeaf`] has them.
 pub(crate) fn outcome_leaf(row: &Row) -> Result<OutcomeLeaf<'_>, Error> {
     Ok(OutcomeLeaf {
-        number: row.try_get("number")?,
-        command_id: row.try_get::<_, Uuid>("command_id")?.into_bytes(),
-        recorded_at_micros: row.try_get("recorded_at")?,
-        fingerprint: row.try_get("fingerprint")?,
-        refusal: row.try_get("refusal")?,
-        metadata: row.try_get("metadata")?,
+        number: row.try_get(0)?,
+        command_id: row.try_get::<_, Uuid>(1)?.into_bytes(),
+        recorded_at_micros: row.try_get(2)?,
+        fingerprint: row.try_get(3)?,
+        refusal: row.try_get(4)?,
+        metadata: row.try_get(5)?,
     })
 }

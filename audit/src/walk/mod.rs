@@ -13,7 +13,7 @@
 //! What is not sealed yet is compared with itself alone: positions, versions, commands, times. That no command was recorded
 //! twice is not looked at; the store's own index sees to that.
 //!
-//! Memory: the map of streams, 48 bytes a stream, the rows of a page and the hashes of a seal.
+//! Memory: the map of streams, 48 bytes a stream, the rows of four pages and the hashes of a seal.
 
 mod ends;
 mod error;

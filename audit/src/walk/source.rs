@@ -45,7 +45,7 @@ pub(crate) trait OutcomeRow {
 
 impl EventRow for Row {
     fn position(&self) -> Result<i64, Error> {
-        self.try_get("position")
+        self.try_get(0)
     }
 
     fn leaf(&self) -> Result<EventLeaf<'_>, Error> {
@@ -59,7 +59,7 @@ impl EventRow for Row {
 
 impl OutcomeRow for Row {
     fn number(&self) -> Result<i64, Error> {
-        self.try_get("number")
+        self.try_get(0)
     }
 
     fn leaf(&self) -> Result<OutcomeLeaf<'_>, Error> {

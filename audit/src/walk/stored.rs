@@ -7,7 +7,8 @@ use folio_postgres::{Object, Pool, Transaction};
 use folio_proofs::Hash;
 use folio_proofs::map::{Bucket, BucketNumber};
 use folio_proofs::merkle::{TileId, Tiles};
-use futures_util::TryStreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_postgres::Row;
@@ -29,17 +30,43 @@ const ENDS: &str = "SELECT (SELECT coalesce(max(size), 0) FROM audit.checkpoints
 const BUCKETS: &str = "SELECT number, entries FROM audit.buckets";
 const CHECKPOINT: &str = "SELECT note FROM audit.checkpoints WHERE size = $1";
 // Each page is a statement of its own: no snapshot lasts over the whole history, which would keep the server from
-// cleaning up.
+// cleaning up. Where the walk ends is no part of it: of a table whose statistics are old, the server expects few rows
+// between two numbers, and sorts all that there are for each page. With ties, as somebody who may change rows may also drop
+// the key by which no two have one number.
 const EVENTS: &str = "SELECT position, version, recorded_at, event_id, command_id, command_events, \
      schema_version, category, stream_id, event_type, fingerprint, payload, metadata \
-     FROM store.events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT 4096";
+     FROM store.events WHERE position > $1 ORDER BY position FETCH FIRST $2 ROWS WITH TIES";
 const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, refusal, metadata \
-     FROM store.outcomes WHERE number > $1 AND number <= $2 ORDER BY number LIMIT 4096";
-// Few, as the signatures of a page are verified while nothing else is done.
+     FROM store.outcomes WHERE number > $1 ORDER BY number FETCH FIRST $2 ROWS WITH TIES";
 const CHECKPOINTS: &str = "SELECT size, events, outcomes, sealed_at, note FROM audit.checkpoints \
-     WHERE size > $1 AND size <= $2 ORDER BY size LIMIT 64";
+     WHERE size > $1 ORDER BY size FETCH FIRST $2 ROWS WITH TIES";
+const PAGES_OF_EVENTS: Pages = Pages {
+    statement: EVENTS,
+    rows: 4_096,
+    ahead: 2,
+};
+const PAGES_OF_OUTCOMES: Pages = Pages {
+    statement: OUTCOMES,
+    rows: 4_096,
+    ahead: 1,
+};
+/// Few, as the signatures of a page are verified while nothing else is done.
+const PAGES_OF_CHECKPOINTS: Pages = Pages {
+    statement: CHECKPOINTS,
+    rows: 64,
+    ahead: 1,
+};
 /// Pages that have been read and nobody has taken.
-const AHEAD: usize = 1;
+const UNTAKEN: usize = 1;
+
+/// How the rows of a table are read, which begin with a number by which they are in order.
+#[derive(Debug, Clone, Copy)]
+struct Pages {
+    statement: &'static str,
+    rows: i64,
+    /// How many pages are asked for at once: then the server reads the next one while one is taken in.
+    ahead: usize,
+}
 
 /// The tables of a store and its log, as they were at one moment. What is read lies before that, and does not change.
 pub(crate) struct Stored {
@@ -83,9 +110,9 @@ impl Stored {
         let log = log.clone();
         let believe = move |row: Row| unproven(&row, &log);
         Self {
-            events: pages(readers, EVENTS, moment.head, Ok),
-            outcomes: pages(readers, OUTCOMES, moment.outcomes, Ok),
-            checkpoints: pages(readers, CHECKPOINTS, size, believe),
+            events: PAGES_OF_EVENTS.read(readers, moment.head, Ok),
+            outcomes: PAGES_OF_OUTCOMES.read(readers, moment.outcomes, Ok),
+            checkpoints: PAGES_OF_CHECKPOINTS.read(readers, size, believe),
             readers: readers.clone(),
             runtime: Handle::current(),
         }
@@ -141,47 +168,71 @@ impl Source for Stored {
     }
 }
 
-/// The pages of a statement, whose rows begin with a number by which they are in order, up to `last`.
-fn pages<T: Send + 'static>(
-    readers: &Pool,
-    statement: &'static str,
-    last: i64,
-    read: impl Fn(Row) -> Result<T, tokio_postgres::Error> + Send + 'static,
-) -> mpsc::Receiver<Result<Vec<T>, WalkError>> {
-    let (pages, taken) = mpsc::channel(AHEAD);
-    let readers = readers.clone();
-    tokio::spawn(async move {
-        if let Err(error) = send_pages(&readers, statement, last, read, &pages).await {
-            // Nobody takes it where nobody walks any more.
-            let _ = pages.send(Err(error)).await;
-        }
-    });
-    taken
-}
-
-async fn send_pages<T>(
-    readers: &Pool,
-    statement: &str,
-    last: i64,
-    read: impl Fn(Row) -> Result<T, tokio_postgres::Error>,
-    pages: &mpsc::Sender<Result<Vec<T>, WalkError>>,
-) -> Result<(), WalkError> {
-    let mut client = connection(readers).await?;
-    let types = [Type::INT8, Type::INT8];
-    let statement = client.prepare_typed_cached(statement, &types).await?;
-    let mut after = i64::MIN;
-    loop {
-        let parameters: [&(dyn ToSql + Sync); 2] = [&after, &last];
-        let rows = client.query(&statement, &parameters).await?;
-        let Some(row) = rows.last() else { break };
-        after = row.try_get(0)?;
-        let page = rows.into_iter().map(&read).collect::<Result<_, _>>()?;
-        if pages.send(Ok(page)).await.is_err() {
-            break;
-        }
+impl Pages {
+    /// Begins to read the rows up to the number `last`.
+    fn read<T: Send + 'static>(
+        self,
+        readers: &Pool,
+        last: i64,
+        read: impl Fn(Row) -> Result<T, tokio_postgres::Error> + Send + 'static,
+    ) -> mpsc::Receiver<Result<Vec<T>, WalkError>> {
+        let (pages, taken) = mpsc::channel(UNTAKEN);
+        let readers = readers.clone();
+        tokio::spawn(async move {
+            if let Err(error) = self.send(&readers, last, read, &pages).await {
+                // Nobody takes it where nobody walks any more.
+                let _ = pages.send(Err(error)).await;
+            }
+        });
+        taken
     }
-    client.finished();
-    Ok(())
+
+    async fn send<T>(
+        self,
+        readers: &Pool,
+        last: i64,
+        read: impl Fn(Row) -> Result<T, tokio_postgres::Error>,
+        pages: &mpsc::Sender<Result<Vec<T>, WalkError>>,
+    ) -> Result<(), WalkError> {
+        let mut client = connection(readers).await?;
+        let types = [Type::INT8, Type::INT8];
+        let statement = client.prepare_typed_cached(self.statement, &types).await?;
+        let behind = async |after: i64| {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&after, &self.rows];
+            client.query(&statement, &parameters).await
+        };
+        let mut next = i64::MIN;
+        let mut coming = FuturesOrdered::from_iter([behind(next)]);
+        // All rows up to this number were read.
+        let mut through = i64::MIN;
+        while let Some(rows) = coming.next().await {
+            let rows = rows?;
+            let mut goes_on = i64::try_from(rows.len()).is_ok_and(|rows| rows >= self.rows);
+            let before = through;
+            let mut page = Vec::with_capacity(rows.len());
+            for row in rows {
+                let number: i64 = row.try_get(0)?;
+                goes_on &= number < last;
+                // Not what another page has read too.
+                if number > before && number <= last {
+                    through = number;
+                    page.push(read(row)?);
+                }
+            }
+            while goes_on && coming.len() < self.ahead {
+                // A page of so many rows goes so many numbers on, or further where some are missing.
+                next = next.saturating_add(self.rows).max(through);
+                coming.push_back(behind(next));
+            }
+            if !page.is_empty() && pages.send(Ok(page)).await.is_err() {
+                // The server may be reading for nobody: the connection is not one for others.
+                return Ok(());
+            }
+        }
+        drop(coming);
+        client.finished();
+        Ok(())
+    }
 }
 
 fn unproven(row: &Row, log: &TrustedLog) -> Result<Unproven, tokio_postgres::Error> {

@@ -1,9 +1,9 @@
-//! Appends beside a sealer, and without; and how fast a sealer catches up.
+//! Appends beside a sealer, and without; how fast a sealer catches up, and how fast all of it is proven.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use folio_audit::{FileAnchor, Sealer, SealerSettings, TrustedLog};
+use folio_audit::{FileAnchor, Sealer, SealerSettings, TrustedLog, Walk};
 use folio_core::{BatchSize, EventStore};
 use folio_proofs::note::SigningKey;
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ pub(crate) async fn seals(server: &tokio_postgres::Config, report: &mut Report) 
     for callers in [64, 1_024] {
         let bench = Bench::new(server).await;
         let folder = tempfile::tempdir().unwrap();
-        let mut sealer = sealer(server, &bench, &folder).await;
+        let (mut sealer, _) = sealer(server, &bench, &folder).await;
         let (mut without, mut with, mut behind) = (Vec::new(), Vec::new(), 0);
         for _ in 0..runs() {
             without.push(ours::commands(&bench.executor, callers, AGGREGATES).await);
@@ -41,7 +41,7 @@ pub(crate) async fn seals(server: &tokio_postgres::Config, report: &mut Report) 
     }
 
     let page = BatchSize::new(5_000).unwrap();
-    let (mut replayed, mut sealed) = (Vec::new(), Vec::new());
+    let (mut replayed, mut sealed, mut walked) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs() {
         let bench = Bench::new(server).await;
         for number in 0..200 {
@@ -52,15 +52,27 @@ pub(crate) async fn seals(server: &tokio_postgres::Config, report: &mut Report) 
         let events = ours::replay(&bench.store, page).await;
         replayed.push(Measured::rate(events, started.elapsed()));
         let folder = tempfile::tempdir().unwrap();
-        let mut sealer = sealer(server, &bench, &folder).await;
+        let (mut sealer, log) = sealer(server, &bench, &folder).await;
         let (events, elapsed) = catch_up(&mut sealer).await;
         sealed.push(Measured::rate(events, elapsed));
+        let walk = Walk::open(&bench.database, log).unwrap();
+        let started = Instant::now();
+        let walk = walk.run(1, |_| ()).await.unwrap();
+        walked.push(Measured::rate(walk.events, started.elapsed()));
+        assert_eq!((walk.found, walk.unsealed_events), (0, 0));
     }
+    let replayed = median(replayed);
     let what = "sealing what is there (raw: replay)";
-    report.line(what, &median(replayed), &median(sealed), None);
+    report.line(what, &replayed, &median(sealed), None);
+    let what = "walking what is sealed (raw: replay)";
+    report.line(what, &replayed, &median(walked), Some(50));
 }
 
-async fn sealer(server: &tokio_postgres::Config, bench: &Bench, folder: &TempDir) -> Sealer {
+async fn sealer(
+    server: &tokio_postgres::Config,
+    bench: &Bench,
+    folder: &TempDir,
+) -> (Sealer, TrustedLog) {
     folio_audit::prepare(server, bench.database.name())
         .await
         .unwrap();
@@ -70,8 +82,14 @@ async fn sealer(server: &tokio_postgres::Config, bench: &Bench, folder: &TempDir
         .await
         .unwrap();
     let settings = SealerSettings::default();
-    let opened = Sealer::open(&bench.database, key, log, settings, Arc::new(anchor));
-    opened.await.unwrap()
+    let opened = Sealer::open(
+        &bench.database,
+        key,
+        log.clone(),
+        settings,
+        Arc::new(anchor),
+    );
+    (opened.await.unwrap(), log)
 }
 
 /// Seals until there is nothing left: how many events that were, and how long it took.
