@@ -4,7 +4,7 @@
 //! * [`Sealer`] appends what was committed to the log, behind the back of whoever appends events: it reads the store,
 //!   and nothing waits for it. Each of its seals is one transaction and ends in a signed checkpoint.
 //!   [`Sealing`] has one run for as long as a service does.
-//! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file. What is anchored must be in the
+//! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file, [`DatabaseAnchor`] in another one. What is anchored must be in the
 //!   log for good: a log that was made anew, or has lost its end, is not sealed any further.
 //! * [`Prover`] reads the proofs: that an event or a refusal is in the log, that the log has only grown, and where a
 //!   stream ends.
@@ -44,7 +44,7 @@ mod trusted;
 mod walk;
 
 pub use altered::Altered;
-pub use anchor::{Anchor, AnchorError, FileAnchor};
+pub use anchor::{Anchor, AnchorError, DatabaseAnchor, FileAnchor, Records};
 pub use error::{NotAsAnchored, ProveError, SealError};
 pub use keys::{LogKeys, LogKeysError};
 pub use prepare::{PrepareAuditError, ROLES, migrations, prepare};

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use folio_audit::{
@@ -103,7 +104,7 @@ async fn verify(
     let databases = AccountsDatabases::existing(&server.config, &arguments.book);
     let mut walk = Walk::open(&databases.events, log)?;
     for anchor in &arguments.anchors {
-        walk = walk.anchored_in(FileAnchor::at(anchor));
+        walk = walk.anchored_in(Arc::new(FileAnchor::at(anchor)));
     }
     let bar = progress_bar("verifying", 0);
     let mut written = Ok(());

@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use folio_proofs::note::SignedNote;
 use tokio::task::spawn_blocking;
 
-use super::{Anchor, AnchorError};
+use super::records::FileRecords;
+use super::{Anchor, AnchorError, Records};
 
 /// With what a record ends: the last line's end, and two blank lines.
 pub(super) const END: &str = "\n\n\n";
@@ -87,6 +88,10 @@ impl Anchor for FileAnchor {
     async fn append(&self, note: &SignedNote) -> Result<(), AnchorError> {
         let note = note.to_string();
         self.blocking(move |path| append(path, &note)).await
+    }
+
+    async fn records(&self) -> Result<Records, AnchorError> {
+        Ok(Box::new(FileRecords::read(self.clone()).await?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where checkpoints are kept outside of the database.
 
+mod database;
 mod file;
 mod records;
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use folio_proofs::note::SignedNote;
 use thiserror::Error;
 
+pub use database::DatabaseAnchor;
 pub use file::FileAnchor;
 
 use crate::error::Source;
@@ -35,7 +37,17 @@ pub trait Anchor: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future leaves open whether it is appended.
     async fn append(&self, note: &SignedNote) -> Result<(), AnchorError>;
+
+    /// All that are in it by now, for a thread that may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError`].
+    async fn records(&self) -> Result<Records, AnchorError>;
 }
+
+/// Checkpoints of an anchor, in the order in which they were appended. They are read as they are asked for; it may block.
+pub type Records = Box<dyn Iterator<Item = Result<SignedNote, AnchorError>> + Send>;
 
 /// Why an anchor was not read or written.
 #[derive(Debug, Error)]

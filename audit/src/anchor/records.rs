@@ -10,14 +10,14 @@ use super::file::{CUT_OFF, END, FileAnchor, damaged};
 
 /// The checkpoints that a file had when it was opened, in the order in which they were appended.
 #[derive(Debug)]
-pub(crate) struct Records {
+pub(super) struct FileRecords {
     anchor: FileAnchor,
     file: BufReader<Take<File>>,
 }
 
-impl FileAnchor {
+impl FileRecords {
     /// All of them. They are read from the disk as they are asked for.
-    pub(crate) async fn records(&self) -> Result<Records, AnchorError> {
+    pub(super) async fn read(anchor: FileAnchor) -> Result<Self, AnchorError> {
         let open = |path: &std::path::Path| {
             let file = File::open(path)?;
             file.lock_shared()?;
@@ -26,13 +26,10 @@ impl FileAnchor {
             file.unlock()?;
             Ok(BufReader::new(file.take(length)))
         };
-        let file = self.blocking(open).await?;
-        let anchor = self.clone();
-        Ok(Records { anchor, file })
+        let file = anchor.blocking(open).await?;
+        Ok(Self { anchor, file })
     }
-}
 
-impl Records {
     /// The next record without its end. What stands behind the last end was not appended.
     fn record(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut record = Vec::new();
@@ -50,7 +47,7 @@ impl Records {
     }
 }
 
-impl Iterator for Records {
+impl Iterator for FileRecords {
     type Item = Result<SignedNote, AnchorError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -12,7 +12,7 @@ use folio_proofs::note::SignedNote;
 use super::error::WalkError;
 use super::finding::Finding;
 use super::source::Source;
-use crate::anchor::AnchorError;
+use crate::anchor::{AnchorError, Records};
 use crate::trusted::TrustedLog;
 
 /// Most leaves of a seal. A checkpoint that nobody has signed is not believed to have more.
@@ -26,9 +26,6 @@ pub(crate) struct Unproven {
     pub(crate) note: String,
     pub(crate) opened: Result<Checkpoint, OpenCheckpointError>,
 }
-
-/// The checkpoints in an anchor, in the order in which they were appended.
-pub(crate) type Anchored = Box<dyn Iterator<Item = Result<SignedNote, AnchorError>> + Send>;
 
 /// How far a log goes at a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +58,7 @@ pub(crate) enum Held {
 pub(crate) struct Ends {
     log: TrustedLog,
     kept: VecDeque<Unproven>,
-    anchors: Vec<Peekable<Anchored>>,
+    anchors: Vec<Peekable<Records>>,
     last: Option<End>,
     /// The last position up to which an anchor and the database say the same.
     agreed: i64,
@@ -123,7 +120,7 @@ impl End {
 }
 
 impl Ends {
-    pub(crate) fn new(log: TrustedLog, anchors: Vec<Anchored>, size_in_database: u64) -> Self {
+    pub(crate) fn new(log: TrustedLog, anchors: Vec<Records>, size_in_database: u64) -> Self {
         Self {
             log,
             kept: VecDeque::new(),

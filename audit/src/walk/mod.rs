@@ -35,6 +35,8 @@ mod tests;
 mod verdict;
 mod walker;
 
+use std::sync::Arc;
+
 use folio_postgres::{Database, Pool, PoolError, Role};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -44,9 +46,9 @@ pub use finding::{Evidence, Finding, Range, RowAt, StructureFault};
 pub use report::WalkReport;
 pub use tell::Walked;
 
-use crate::anchor::FileAnchor;
+use crate::anchor::{Anchor, Records};
 use crate::trusted::TrustedLog;
-use ends::{Anchored, Ends};
+use ends::Ends;
 use stored::Stored;
 use walker::{Moment, Walker};
 
@@ -60,7 +62,7 @@ const UNHEARD: usize = 64;
 pub struct Walk {
     log: TrustedLog,
     readers: Pool,
-    anchors: Vec<FileAnchor>,
+    anchors: Vec<Arc<dyn Anchor>>,
 }
 
 impl Walk {
@@ -82,7 +84,7 @@ impl Walk {
 
     /// The same, and every checkpoint in this anchor must be in the log.
     #[must_use]
-    pub fn anchored_in(mut self, anchor: FileAnchor) -> Self {
+    pub fn anchored_in(mut self, anchor: Arc<dyn Anchor>) -> Self {
         self.anchors.push(anchor);
         self
     }
@@ -103,9 +105,9 @@ impl Walk {
         mut tell: impl FnMut(Walked),
     ) -> Result<WalkReport, WalkError> {
         // Before the moment that is walked: what is anchored by now is in the database by then.
-        let mut anchors: Vec<Anchored> = Vec::new();
+        let mut anchors: Vec<Records> = Vec::new();
         for anchor in &self.anchors {
-            anchors.push(Box::new(anchor.records().await?));
+            anchors.push(anchor.records().await?);
         }
         let moment = Moment::read(&self.readers).await?;
         let source = Stored::read(&self.readers, &self.log, &moment);

@@ -4,10 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use folio_audit::{Anchor, AnchorError, FileAnchor, SealError, Sealer};
+use folio_audit::{
+    Anchor, AnchorError, DatabaseAnchor, FileAnchor, Finding, Records, SealError, Sealer,
+};
+use folio_postgres::Database;
 use folio_proofs::note::{SignedNote, SigningKey};
+use folio_tests::postgres;
+use tokio_postgres::error::SqlState;
 
 use super::book::{Book, batch};
+use super::walk::walked_with;
 
 async fn opened(book: &Book) -> Result<Sealer, SealError> {
     let anchor = book.file_anchor().await;
@@ -126,6 +132,10 @@ impl Anchor for AwayAnchor {
         }
         self.behind.append(note).await
     }
+
+    async fn records(&self) -> Result<Records, AnchorError> {
+        self.behind.records().await
+    }
 }
 
 #[tokio::test]
@@ -150,4 +160,67 @@ async fn a_checkpoint_that_was_committed_and_not_anchored_is_anchored_later() {
     let sealed = opened(&book).await.unwrap().seal_once().await.unwrap();
     assert_eq!((sealed.leaves(), size().await), (0, 7));
     book.assert_sealed().await;
+}
+
+/// An anchor in a database of its own.
+async fn database_anchor() -> (Database, Arc<DatabaseAnchor>) {
+    let name = postgres::unique("anchor");
+    let server = postgres::server().await;
+    let database = DatabaseAnchor::prepare(&server, &name).await.unwrap();
+    let anchor = DatabaseAnchor::open(&database, Book::log().origin().clone()).unwrap();
+    (database, Arc::new(anchor))
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_end_is_told_by_another_database_too() {
+    let book = Book::new().await;
+    let (database, anchor) = database_anchor().await;
+    let mut sealer = book.sealer_with(batch(10), anchor.clone()).await;
+    for id in 0..3 {
+        book.append(id, 4).await;
+        sealer.seal_once().await.unwrap();
+    }
+    let last = anchor.last().await.unwrap().unwrap();
+    assert_eq!(Book::log().open(&last).unwrap().size, 12);
+    let (findings, report) = walked_with(&book, anchor.clone()).await;
+    assert_eq!((findings, report.anchored), (Vec::new(), 3));
+    // Whoever only reads has all of it; another log has nothing there.
+    let readers = DatabaseAnchor::at(&database, Book::log().origin().clone()).unwrap();
+    let (findings, report) = walked_with(&book, Arc::new(readers)).await;
+    assert_eq!((findings, report.anchored), (Vec::new(), 3));
+    let other = DatabaseAnchor::open(&database, "ledger.example/b".parse().unwrap()).unwrap();
+    assert_eq!(other.last().await.unwrap(), None);
+
+    book.tamper("DELETE FROM audit.checkpoints WHERE size = 12")
+        .await;
+    let error = sealer.seal_once().await.unwrap_err();
+    assert!(matches!(error, SealError::NotAsAnchored(_)), "{error:?}");
+    let (findings, _) = walked_with(&book, anchor).await;
+    let is_lost = |finding: &Finding| matches!(finding, Finding::NotInLog { .. });
+    assert!(findings.iter().any(is_lost), "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_another_database_has_anchored_nobody_changes() {
+    let (database, anchor) = database_anchor().await;
+    let key = SigningKey::from_seed("ledger.example/a".parse().unwrap(), &[7; 32]).unwrap();
+    let note = key.sign("log\n1\n".to_owned()).unwrap();
+    anchor.append(&note).await.unwrap();
+    let owner = postgres::superuser(&database).await;
+    for change in [
+        "UPDATE anchor.checkpoints SET note = 'x'",
+        "DELETE FROM anchor.checkpoints",
+        "TRUNCATE anchor.checkpoints",
+    ] {
+        let refused = owner.batch_execute(change).await.unwrap_err();
+        let state = refused.code().map(SqlState::code);
+        assert_eq!(state, Some("23001"), "{change}: {refused:?}");
+    }
+    let auditor = DatabaseAnchor::at(&database, Book::log().origin().clone()).unwrap();
+    let refused = auditor.append(&note).await.unwrap_err();
+    assert!(
+        matches!(refused, AnchorError::Unreachable { .. }),
+        "{refused:?}"
+    );
+    assert_eq!(auditor.last().await.unwrap(), Some(note));
 }

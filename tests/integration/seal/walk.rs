@@ -1,6 +1,8 @@
 //! Walks over a store whose rows, tiles and checkpoints were changed in every way, one at a time.
 
-use folio_audit::{FileAnchor, Finding, RowAt, Sealer, StructureFault, Walk, WalkReport, Walked};
+use folio_audit::{
+    Anchor, FileAnchor, Finding, RowAt, Sealer, StructureFault, Walk, WalkReport, Walked,
+};
 use folio_core::Position;
 use folio_proofs::note::SigningKey;
 
@@ -10,9 +12,16 @@ use super::book::{Book, batch};
 type Change = (&'static str, fn(&Finding) -> bool);
 
 pub(crate) async fn walked(book: &Book) -> (Vec<Finding>, WalkReport) {
-    let anchor = book.file_anchor().await;
+    walked_with(book, book.file_anchor().await).await
+}
+
+/// The same, beside this anchor.
+pub(crate) async fn walked_with(
+    book: &Book,
+    anchor: Arc<dyn Anchor>,
+) -> (Vec<Finding>, WalkReport) {
     let walk = Walk::open(&book.database, Book::log()).unwrap();
-    let walk = walk.anchored_in((*anchor).clone());
+    let walk = walk.anchored_in(anchor);
     let mut findings = Vec::new();
     let report = walk.run(1_000, |walked| {
         if let Walked::Found(finding) = walked {

@@ -10,11 +10,12 @@ use folio_proofs::merkle::{Tile, TileId, TileWriter, Tiles};
 use folio_proofs::note::{SignedNote, SigningKey};
 use uuid::Uuid;
 
-use super::super::ends::{Anchored, Ends, Unproven};
+use super::super::ends::{Ends, Unproven};
 use super::super::error::WalkError;
 use super::super::source::Source;
 use super::super::walker::{Moment, Walker};
 use super::super::{Finding, WalkReport, Walked};
+use crate::anchor::Records;
 use crate::rows::{StoredEvent, StoredOutcome};
 use crate::trusted::TrustedLog;
 
@@ -208,7 +209,7 @@ impl Held {
             left: self.checkpoints.clone(),
             tiles: self.tiles.clone(),
         };
-        let anchor: Anchored = Box::new(self.anchor.clone().into_iter().map(Ok));
+        let anchor: Records = Box::new(self.anchor.clone().into_iter().map(Ok));
         let ends = Ends::new(log(), vec![anchor], moment.size);
         let tell = |walked| {
             if let Walked::Found(finding) = walked {
