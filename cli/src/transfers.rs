@@ -15,7 +15,7 @@ use crate::mesh::{BookAt, MeshArgs, MeshError, books_at};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
-/// The database of the service's logs; that of its timers is named after it.
+/// The database of the service's logs; those of its timers and keys are named after it.
 pub const DATABASE: &str = "folio_transfers";
 
 /// Arguments of `ledger transfers`.

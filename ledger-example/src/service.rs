@@ -188,7 +188,7 @@ pub struct Ledger {
     pub(crate) feed: ServedFeed,
     /// Where the book is sealed.
     pub(crate) prover: Option<Prover>,
-    pub(crate) vault: Vault,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
@@ -234,7 +234,7 @@ impl AccountsService {
         };
         let detectors = vec![detector(&watching)?, detector(&due_holds)?];
         let invariants = InvariantsQueries::new(watching.reader(SENTRY_CONNECTIONS)?);
-        let vault = Vault::new(&databases.vault)?;
+        let vault = Arc::new(Vault::new(&databases.vault)?);
         let (stop, stopped) = watch::channel(false);
         let executor = Executor::new(Arc::clone(&store));
         let clock = Arc::new(StoreClock::new(Arc::clone(&store)));

@@ -3,11 +3,11 @@
 //! A request passes [`layer`] (who asks, under which trace; problems become bodies), then one
 //! handler. Those of the accounts service have its [`Ledger`](crate::Ledger) as their state: [`accounts`],
 //! [`account_changes`], [`entries`], [`bulk_entries`], [`holds`], [`periods`], and the shorthands [`postings`] and
-//! [`bulk`] write by way of `command`; [`holders`] seals what tells who somebody is, and [`subjects`] has them forgotten; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store, [`proofs`] its log. Those of the
+//! [`bulk`] write by way of `command`; [`holders`] seals what tells who somebody is, and [`subjects`] has them forgotten, in the transfers service too; [`events`], [`replays`], [`outcomes`] and [`feed`] read the store, [`proofs`] its log. Those of the
 //! balances service have its [`Shelf`](crate::balances::Shelf), from which [`shelf`] takes the book that is
 //! asked for: [`reads`], [`statement`], [`account_entries`], [`trial_balance`], and what of the nouns above is read.
 //! Those of the rails service are in [`rails`], with the client that asks them; those of the transfers service in
-//! [`transfers`] and [`payments`], by way of [`sagas`], and whom it asks in [`participants`].
+//! [`transfers`] and [`payments`], by way of [`sagas`] and of `parties`, which seals whom a payment is with; whom it asks is in [`participants`].
 //! [`address`] says where a service is that another one asks, [`instance`] which of several this one is, and [`vouched`] whom the gateway vouches for.
 //! [`health`], [`projections`] and [`invariants`] tell how a service is, and [`in_transit`] how all of them are together.
 
@@ -38,6 +38,7 @@ mod openapi;
 pub mod outcomes;
 pub mod outside;
 pub mod participants;
+pub(crate) mod parties;
 pub mod payments;
 pub mod periods;
 pub mod position;

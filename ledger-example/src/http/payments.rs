@@ -13,8 +13,9 @@ use tokio::time::Duration;
 use utoipa::ToSchema;
 
 use crate::http::idempotency::Asker;
-use crate::http::input::{AmountText, Body, ClientId, Params, PathId, currency, required_text};
+use crate::http::input::{AmountText, Body, ClientId, Params, PathId, currency};
 use crate::http::outside::OutsideError;
+use crate::http::parties::{Named, Shown, carried_over};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::sagas::{self, ProgressBody, ReasonRequest, SagasPage, SagasParams, Told};
 use crate::http::transfers::{PlaceBody, located, too_long};
@@ -35,8 +36,12 @@ pub struct PaymentOutRequest {
     id: String,
     /// From where.
     from: PlaceBody,
-    /// Who is paid, 1 to 64 characters.
+    /// Who is paid, 1 to 64 characters. It is recorded as it is, unless `payee_subject` says that it is a person.
     payee: String,
+    /// The pseudonym of a person, by which it can be forgotten: 1 to 64 letters, digits, `.`, `_` or `-`. With it, `payee` is
+    /// recorded sealed.
+    #[schema(example = "c-4711")]
+    payee_subject: Option<String>,
     /// How much: a decimal string.
     #[schema(value_type = String, example = "12.50")]
     amount: AmountText,
@@ -54,8 +59,12 @@ pub struct PaymentInRequest {
     id: String,
     /// To where.
     to: PlaceBody,
-    /// Who pays, 1 to 64 characters.
+    /// Who pays, 1 to 64 characters. It is recorded as it is, unless `payer_subject` says that it is a person.
     payer: String,
+    /// The pseudonym of a person, by which it can be forgotten: 1 to 64 letters, digits, `.`, `_` or `-`. With it, `payer` is
+    /// recorded sealed.
+    #[schema(example = "c-4711")]
+    payer_subject: Option<String>,
     /// How much: a decimal string.
     #[schema(value_type = String, example = "12.50")]
     amount: AmountText,
@@ -71,8 +80,15 @@ pub struct PaymentOutBody {
     id: String,
     /// From where.
     from: PlaceBody,
-    /// Who is paid.
-    payee: String,
+    /// Who is paid; not there where that was forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payee: Option<String>,
+    /// By which pseudonym it can be forgotten, where it is a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payee_subject: Option<String>,
+    /// Whether it was forgotten; only there where it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    payee_erased: bool,
     /// How much.
     amount: String,
     /// ISO 4217 code.
@@ -88,8 +104,15 @@ pub struct PaymentInBody {
     id: String,
     /// To where.
     to: PlaceBody,
-    /// Who pays.
-    payer: String,
+    /// Who pays; not there where that was forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer: Option<String>,
+    /// By which pseudonym it can be forgotten, where it is a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer_subject: Option<String>,
+    /// Whether it was forgotten; only there where it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    payer_erased: bool,
     /// How much.
     amount: String,
     /// ISO 4217 code.
@@ -124,7 +147,7 @@ impl Told for PaymentIn {
     responses(
         (status = 200, description = "It has ended", body = PaymentOutBody),
         (status = 202, description = "It is under way, and can be looked at", body = PaymentOutBody),
-        (status = 409, description = "The id is that of another one", body = ProblemBody),
+        (status = 409, description = "The id is that of another one, or the subject was forgotten", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
@@ -135,14 +158,22 @@ pub(crate) async fn pay(
 ) -> Result<Response, Problem> {
     let id = PaymentId::parse_text(&request.id)?;
     id.screening().map_err(too_long::<PaymentId>)?;
-    let order = OutOrder {
-        from: request.from.place()?,
-        payee: required_text(request.payee, "payee")?,
-        amount: request.amount.amount(currency(&request.currency)?)?,
-    };
     let driver = &transfers.drivers.outward;
+    let (from, currency) = (request.from.place()?, currency(&request.currency)?);
+    let amount = request.amount.amount(currency)?;
+    let payee = Named {
+        field: "payee",
+        name: request.payee,
+        subject: request.payee_subject,
+    };
+    let payee = payee.sealed(&transfers.vault, driver, &id).await?;
+    let order = OutOrder {
+        from,
+        payee,
+        amount,
+    };
     let (status, saga) = sagas::begin(driver, id.as_str(), order, &headers).await?;
-    let body = Json(PaymentOutBody::of(&id, &saga));
+    let body = Json(PaymentOutBody::of(&transfers, &id, &saga).await?);
     Ok(located((status, body), &format!("/v1/payments-out/{id}")))
 }
 
@@ -153,7 +184,7 @@ pub(crate) async fn pay(
     responses(
         (status = 200, description = "It has ended", body = PaymentInBody),
         (status = 202, description = "It is under way, and can be looked at", body = PaymentInBody),
-        (status = 409, description = "The id is that of another one", body = ProblemBody),
+        (status = 409, description = "The id is that of another one, or the subject was forgotten", body = ProblemBody),
         (status = 422, description = "The request is wrong", body = ProblemBody),
     )
 )]
@@ -163,10 +194,18 @@ pub(crate) async fn collect(
     Body(request): Body<PaymentInRequest>,
 ) -> Result<Response, Problem> {
     let id = PaymentId::parse_text(&request.id)?;
+    let (to, currency) = (request.to.place()?, currency(&request.currency)?);
+    let amount = request.amount.amount(currency)?;
+    let payer = Named {
+        field: "payer",
+        name: request.payer,
+        subject: request.payer_subject,
+    };
+    let driver = &transfers.drivers.inward;
     let order = InOrder {
-        to: request.to.place()?,
-        payer: required_text(request.payer, "payer")?,
-        amount: request.amount.amount(currency(&request.currency)?)?,
+        to,
+        payer: payer.sealed(&transfers.vault, driver, &id).await?,
+        amount,
         returns: None,
     };
     begun_in(&transfers, &id, order, &headers).await
@@ -186,7 +225,7 @@ pub(crate) async fn one_out(
     PathId(id): PathId<PaymentId>,
 ) -> Result<Json<PaymentOutBody>, Problem> {
     let saga = sagas::look(&transfers.drivers.outward, id.as_str()).await?;
-    Ok(Json(PaymentOutBody::of(&id, &saga)))
+    Ok(Json(PaymentOutBody::of(&transfers, &id, &saga).await?))
 }
 
 /// A payment in, with how far it is and where its money is.
@@ -203,7 +242,7 @@ pub(crate) async fn one_in(
     PathId(id): PathId<PaymentId>,
 ) -> Result<Json<PaymentInBody>, Problem> {
     let saga = sagas::look(&transfers.drivers.inward, id.as_str()).await?;
-    Ok(Json(PaymentInBody::of(&id, &saga)))
+    Ok(Json(PaymentInBody::of(&transfers, &id, &saga).await?))
 }
 
 /// Lists payments out.
@@ -255,7 +294,7 @@ pub(crate) async fn cancel_out(
 ) -> Result<Json<PaymentOutBody>, Problem> {
     let driver = &transfers.drivers.outward;
     let saga = sagas::cancel(driver, id.as_str(), &actor, request).await?;
-    Ok(Json(PaymentOutBody::of(&id, &saga)))
+    Ok(Json(PaymentOutBody::of(&transfers, &id, &saga).await?))
 }
 
 /// Has a payment out that waits to try something again do so now.
@@ -277,7 +316,7 @@ pub(crate) async fn retry_out(
 ) -> Result<Json<PaymentOutBody>, Problem> {
     let driver = &transfers.drivers.outward;
     let saga = sagas::retry(driver, id.as_str(), &actor, request).await?;
-    Ok(Json(PaymentOutBody::of(&id, &saga)))
+    Ok(Json(PaymentOutBody::of(&transfers, &id, &saga).await?))
 }
 
 /// Has a payment in that waits to try something again do so now.
@@ -299,7 +338,7 @@ pub(crate) async fn retry_in(
 ) -> Result<Json<PaymentInBody>, Problem> {
     let driver = &transfers.drivers.inward;
     let saga = sagas::retry(driver, id.as_str(), &actor, request).await?;
-    Ok(Json(PaymentInBody::of(&id, &saga)))
+    Ok(Json(PaymentInBody::of(&transfers, &id, &saga).await?))
 }
 
 /// Takes in money that has come back after the network had accepted a payment out: by a payment in, of the id
@@ -314,7 +353,7 @@ pub(crate) async fn retry_in(
         (status = 200, description = "The payment in has ended", body = PaymentInBody),
         (status = 202, description = "The payment in is under way", body = PaymentInBody),
         (status = 404, description = "No such payment", body = ProblemBody),
-        (status = 409, description = "Its money has not come back", body = ProblemBody),
+        (status = 409, description = "Its money has not come back, or whom it had gone to was forgotten", body = ProblemBody),
         (status = 422, description = "The id leaves no room", body = ProblemBody),
         (status = 503, description = "The network does not tell", body = ProblemBody),
     )
@@ -341,13 +380,14 @@ pub(crate) async fn take_back(
         payee,
         amount,
     } = saga.order;
+    let back = PaymentId::parse_text(&format!("{id}-return"))?;
+    let driver = &transfers.drivers.inward;
     let order = InOrder {
         to: from,
-        payer: payee,
+        payer: carried_over(&transfers.vault, driver, &back, payee).await?,
         amount,
         returns: Some(id.clone()),
     };
-    let back = PaymentId::parse_text(&format!("{id}-return"))?;
     begun_in(&transfers, &back, order, &headers).await
 }
 
@@ -360,7 +400,7 @@ async fn begun_in(
     id.expected().map_err(too_long::<PaymentId>)?;
     let driver = &transfers.drivers.inward;
     let (status, saga) = sagas::begin(driver, id.as_str(), order, headers).await?;
-    let body = Json(PaymentInBody::of(id, &saga));
+    let body = Json(PaymentInBody::of(transfers, id, &saga).await?);
     Ok(located((status, body), &format!("/v1/payments-in/{id}")))
 }
 
@@ -374,30 +414,44 @@ fn not_told(error: &OutsideError) -> Problem {
 }
 
 impl PaymentOutBody {
-    fn of(id: &PaymentId, saga: &SagaLog<PaymentOut>) -> Self {
+    async fn of(
+        transfers: &Transfers,
+        id: &PaymentId,
+        saga: &SagaLog<PaymentOut>,
+    ) -> Result<Self, Problem> {
         let order = &saga.order;
-        Self {
+        let payee = Shown::of(&transfers.vault, &order.payee).await?;
+        Ok(Self {
             id: id.as_str().to_owned(),
             from: PlaceBody::of(&order.from),
-            payee: order.payee.as_str().to_owned(),
+            payee: payee.name,
+            payee_subject: payee.subject,
+            payee_erased: payee.erased,
             amount: order.amount.amount_text(),
             currency: order.amount.currency().code(),
             progress: ProgressBody::of(saga),
-        }
+        })
     }
 }
 
 impl PaymentInBody {
-    fn of(id: &PaymentId, saga: &SagaLog<PaymentIn>) -> Self {
+    async fn of(
+        transfers: &Transfers,
+        id: &PaymentId,
+        saga: &SagaLog<PaymentIn>,
+    ) -> Result<Self, Problem> {
         let order = &saga.order;
-        Self {
+        let payer = Shown::of(&transfers.vault, &order.payer).await?;
+        Ok(Self {
             id: id.as_str().to_owned(),
             to: PlaceBody::of(&order.to),
-            payer: order.payer.as_str().to_owned(),
+            payer: payer.name,
+            payer_subject: payer.subject,
+            payer_erased: payer.erased,
             amount: order.amount.amount_text(),
             currency: order.amount.currency().code(),
             returns: order.returns.clone().map(String::from),
             progress: ProgressBody::of(saga),
-        }
+        })
     }
 }

@@ -260,6 +260,7 @@ fn transfers_routes() -> OpenApiRouter<Arc<Transfers>> {
         .routes(routes!(payments::collect, payments::list_in))
         .routes(routes!(payments::one_in))
         .routes(routes!(payments::retry_in))
+        .routes(routes!(subjects::forget))
         .routes(routes!(transfers::feed))
         .routes(routes!(projections::list))
         .routes(routes!(health::livez))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use folio_erasure::{Reason, SubjectId};
+use axum::extract::{FromRef, State};
+use folio_erasure::{Reason, SubjectId, Vault};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +13,11 @@ use crate::http::idempotency::Asker;
 use crate::http::input::{Body, PathId};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::times::time_text;
+use crate::transfer::service::Transfers;
+
+/// The keys of whom a service has recorded something about.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys(Arc<Vault>);
 
 /// A request to forget a subject.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,6 +41,18 @@ pub struct ForgottenBody {
     reason: String,
 }
 
+impl FromRef<Arc<Ledger>> for Keys {
+    fn from_ref(ledger: &Arc<Ledger>) -> Self {
+        Self(Arc::clone(&ledger.vault))
+    }
+}
+
+impl FromRef<Arc<Transfers>> for Keys {
+    fn from_ref(transfers: &Arc<Transfers>) -> Self {
+        Self(Arc::clone(&transfers.vault))
+    }
+}
+
 /// Forgets a subject for good: its key is destroyed, and with it all that was recorded about it and sealed. History stays
 /// as it is. Asked again, it answers as it did first.
 #[utoipa::path(
@@ -49,12 +66,12 @@ pub struct ForgottenBody {
     )
 )]
 pub(crate) async fn forget(
-    State(ledger): State<Arc<Ledger>>,
+    State(Keys(vault)): State<Keys>,
     PathId(id): PathId<SubjectId>,
     Asker { actor, .. }: Asker,
     Body(request): Body<ForgetRequest>,
 ) -> Result<Json<ForgottenBody>, Problem> {
-    let forgotten = ledger.vault.forget(&id, &actor, &request.reason).await?;
+    let forgotten = vault.forget(&id, &actor, &request.reason).await?;
     Ok(Json(ForgottenBody {
         subject: id.to_string(),
         forgotten_at: time_text(forgotten.at),

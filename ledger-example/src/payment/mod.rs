@@ -24,12 +24,14 @@
 mod inward;
 mod order;
 mod outward;
+pub(crate) mod party;
 #[cfg(test)]
 mod tests;
 
 pub use inward::PaymentIn;
 pub use order::{InOrder, InvalidPaymentId, OutOrder, PaymentAnswer, PaymentId};
 pub use outward::PaymentOut;
+pub use party::Party;
 
 /// The names of the steps of both.
 pub(crate) mod step {

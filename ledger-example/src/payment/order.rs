@@ -3,9 +3,9 @@
 use folio_core::Amount;
 use serde::{Deserialize, Serialize};
 
-use crate::account::BoundedText;
 use crate::hold::HoldId;
 use crate::journal::EntryId;
+use crate::payment::party::{Party, WithParty};
 use crate::plain_id::plain_id;
 use crate::rails::RequestId;
 use crate::transfer::{IdTooLong, Place, made_of};
@@ -23,7 +23,7 @@ pub struct OutOrder {
     /// From where.
     pub from: Place,
     /// Who is paid.
-    pub payee: BoundedText<64>,
+    pub payee: Party,
     /// How much. The account is in its currency.
     pub amount: Amount,
 }
@@ -35,12 +35,24 @@ pub struct InOrder {
     /// To where.
     pub to: Place,
     /// Who pays.
-    pub payer: BoundedText<64>,
+    pub payer: Party,
     /// How much. The account is in its currency.
     pub amount: Amount,
     /// The payment out whose money comes back by this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returns: Option<PaymentId>,
+}
+
+impl WithParty for OutOrder {
+    fn party(&self) -> &Party {
+        &self.payee
+    }
+}
+
+impl WithParty for InOrder {
+    fn party(&self) -> &Party {
+        &self.payer
+    }
 }
 
 /// What a step of a payment came to.

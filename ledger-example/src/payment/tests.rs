@@ -5,7 +5,6 @@ use folio_core::testing::saga::{every_failure, one_schedule};
 use folio_core::{Amount, Currency};
 
 use super::*;
-use crate::account::BoundedText;
 use crate::transfer::Place;
 
 fn place() -> Place {
@@ -29,7 +28,7 @@ fn is_all_or_nothing<S: Saga<Answer = PaymentAnswer>>(order: &S::Order) {
 
 #[test]
 fn a_payment_is_carried_out_or_undone_whatever_fails() {
-    let name: BoundedText<64> = "bob".to_owned().try_into().unwrap();
+    let name = Party::Clear("bob".to_owned().try_into().unwrap());
     is_all_or_nothing::<PaymentOut>(&OutOrder {
         from: place(),
         payee: name.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use folio_core::saga::Saga;
 use folio_core::{Actor, ReadError, Timestamp, error_chain};
+use folio_erasure::Vault;
 use folio_postgres::{
     Database, OpenError, PoolError, PostgresStore, Role, migrate, provision, provision_login,
 };
@@ -54,13 +55,15 @@ const DETECTOR_CONNECTIONS: usize = 1;
 const STORE_ROLES: &[Role] = &[Role::Appender, Role::Reader];
 const TIMER_ROLES: &[Role] = &[Role::Projector, Role::Reader];
 
-/// The two databases of the service.
+/// The three databases of the service. Those of keys are apart, so that their backups can be kept for less long.
 #[derive(Debug, Clone)]
 pub struct TransfersDatabases {
     /// Holds the logs of sagas.
     pub logs: Database,
     /// Holds their timers.
     pub timers: Database,
+    /// Holds the keys under which the names of persons on the other side of payments are sealed.
+    pub vault: Database,
 }
 
 /// Whom transfers ask, by their addresses.
@@ -88,6 +91,7 @@ pub struct Drivers {
 pub struct Transfers {
     pub(crate) drivers: Drivers,
     pub(crate) rails: RailsClient,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) under_way: SagasUnderWay,
     pub(crate) feed: ServedFeed,
     pub(crate) store: Arc<PostgresStore>,
@@ -114,6 +118,16 @@ impl SagaClock for StoreTime {
 }
 
 impl TransfersDatabases {
+    /// The databases, which were made before.
+    #[must_use]
+    pub fn existing(server: &Config, name: &str) -> Self {
+        Self {
+            logs: Database::new(server.clone(), name),
+            timers: Database::new(server.clone(), timers_name(name)),
+            vault: Database::new(server.clone(), vault_name(name)),
+        }
+    }
+
     /// Makes the databases and roles on a server, and migrates them. What is there already is kept.
     ///
     /// # Errors
@@ -125,7 +139,12 @@ impl TransfersDatabases {
         migrate(&logs, folio_postgres::migrate::store_migrations()).await?;
         migrate(&timers, folio_projections::migrations()).await?;
         migrate(&timers, claims::migrations()).await?;
-        Ok(Self { logs, timers })
+        let vault = folio_erasure::prepare(server, &vault_name(name)).await?;
+        Ok(Self {
+            logs,
+            timers,
+            vault,
+        })
     }
 
     /// Makes the databases and roles on a server, and the login of the service, which can connect to no others.
@@ -137,9 +156,15 @@ impl TransfersDatabases {
     pub async fn provision(server: &Config, name: &str) -> Result<Config, PrepareError> {
         let logs = provision(server, name, STORE_ROLES).await?;
         let timers = provision(server, &timers_name(name), TIMER_ROLES).await?;
+        let vault = provision(server, &vault_name(name), folio_erasure::ROLES).await?;
         let of_logs = [&[Role::Owner], STORE_ROLES].concat();
         let of_timers = [&[Role::Owner], TIMER_ROLES].concat();
-        let may_act = [(&logs, &*of_logs), (&timers, &*of_timers)];
+        let of_vault = [&[Role::Owner], folio_erasure::ROLES].concat();
+        let may_act = [
+            (&logs, &*of_logs),
+            (&timers, &*of_timers),
+            (&vault, &*of_vault),
+        ];
         let login = format!("{name}_service");
         Ok(provision_login(server, &login, &may_act).await?)
     }
@@ -149,13 +174,18 @@ fn timers_name(name: &str) -> String {
     format!("{name}_timers")
 }
 
+fn vault_name(name: &str) -> String {
+    format!("{name}_vault")
+}
+
 impl TransfersService {
     /// Connections that it opens at most.
     pub const CONNECTIONS: usize = STORE_CONNECTIONS * 2
         + TIMER_CONNECTIONS
         + READER_CONNECTIONS
         + DETECTOR_CONNECTIONS
-        + Claims::CONNECTIONS;
+        + Claims::CONNECTIONS
+        + Vault::CONNECTIONS;
 
     /// Opens the store and drives on what is open. Whom it asks need not be there yet.
     ///
@@ -174,7 +204,8 @@ impl TransfersService {
         let rails = RailsClient::new(asked.rails.clone(), settings)?;
         let books = Books::new(&asked.books, settings)?;
         let time = StoreTime(Arc::new(StoreClock::new(Arc::clone(&store))));
-        let drivers = Drivers::new(&store, &time, &books, &rails);
+        let vault = Arc::new(Vault::new(&databases.vault)?);
+        let drivers = Drivers::new(&store, &time, (&books, &rails), &vault);
         let source = StoreSource::new(Arc::clone(&store));
         let timers = &databases.timers;
         let projection = Projection::open_with(
@@ -206,6 +237,7 @@ impl TransfersService {
         let transfers = Transfers {
             drivers,
             rails,
+            vault,
             under_way,
             feed,
             store,
@@ -238,13 +270,13 @@ impl Drivers {
     fn new(
         store: &Arc<PostgresStore>,
         time: &StoreTime,
-        books: &Books,
-        rails: &RailsClient,
+        (books, rails): (&Books, &RailsClient),
+        vault: &Arc<Vault>,
     ) -> Self {
         let executor = Executor::new(Arc::clone(store));
         let transfers = TransferParticipants::new(books.clone(), rails.clone());
-        let outward = OutwardParticipants::new(books.clone(), rails.clone());
-        let inward = InwardParticipants::new(books.clone(), rails.clone());
+        let outward = OutwardParticipants::new(books.clone(), rails.clone(), Arc::clone(vault));
+        let inward = InwardParticipants::new(books.clone(), rails.clone(), Arc::clone(vault));
         Self {
             transfers: driver(&executor, time, transfers),
             outward: driver(&executor, time, outward),

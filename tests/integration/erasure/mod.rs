@@ -2,6 +2,7 @@
 
 mod canary;
 mod forgotten;
+mod payments;
 mod repeats;
 mod sealed;
 mod snapshots;
@@ -43,9 +44,14 @@ fn databases(api: &Api) -> Vec<Database> {
     .into()
 }
 
-/// All that is on record, as one hash.
+/// All that is on record of the book, as one hash.
 async fn history(api: &Api) -> String {
-    let client = postgres::superuser(&api.databases.accounts.events).await;
+    history_in(&api.databases.accounts.events).await
+}
+
+/// All that is on record in a store.
+async fn history_in(store: &Database) -> String {
+    let client = postgres::superuser(store).await;
     let sql = "SELECT md5(concat( \
                    (SELECT string_agg(e::text, '|' ORDER BY position) FROM store.events e), \
                    (SELECT string_agg(o::text, '|' ORDER BY o::text) FROM store.outcomes o)))";

@@ -45,7 +45,7 @@ async fn transfers(server: &Config) -> Service {
     let name = postgres::unique("transfers");
     Service {
         login: TransfersDatabases::provision(server, &name).await.unwrap(),
-        databases: vec![format!("{name}_timers"), name],
+        databases: vec![format!("{name}_timers"), format!("{name}_vault"), name],
     }
 }
 

@@ -5,7 +5,7 @@ mod crossing;
 mod door;
 mod front;
 mod isolation;
-mod orders;
+pub(crate) mod orders;
 mod outages;
 mod payments;
 mod processes;

@@ -16,26 +16,28 @@ use tokio::time::{Instant, sleep};
 
 use super::rails::Outside;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two books, the outside, the transfers service, and what reconciles all of them, in this process: `alice` with 1,000.00
 /// EUR in the first book, `bob` and `bill` (USD) without anything in the second.
-pub(super) struct Orders {
-    pub(super) a: Api,
-    pub(super) b: Api,
-    pub(super) outside: Outside,
-    reads: Reads,
+pub(crate) struct Orders {
+    pub(crate) a: Api,
+    pub(crate) b: Api,
+    pub(crate) outside: Outside,
+    pub(crate) reads: Reads,
+    pub(crate) databases: TransfersDatabases,
     service: TransfersService,
     url: String,
     client: Client,
 }
 
 impl Orders {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (a, b) = (Api::start().await, Api::start().await);
         let outside = Outside::start().await;
         let name = postgres::unique("transfers");
         let databases = TransfersDatabases::prepare(&postgres::server().await, &name).await;
+        let databases = databases.unwrap();
         let books = [&a, &b].map(|api| (api.databases.book.clone(), (&api.url).into()));
         let asked = Asked {
             books: books.into(),
@@ -52,7 +54,7 @@ impl Orders {
             },
             ..OutsideSettings::default()
         };
-        let service = TransfersService::start(&databases.unwrap(), &asked, settings, None).await;
+        let service = TransfersService::start(&databases, &asked, settings, None).await;
         let service = service.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -70,6 +72,7 @@ impl Orders {
             b,
             outside,
             reads,
+            databases,
             service,
             url,
             client: Client::builder().no_proxy().build().unwrap(),
@@ -77,16 +80,16 @@ impl Orders {
     }
 
     /// Posts to the transfers service, and waits for what is ordered.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_waiting(path, body, "wait=20").await
     }
 
-    async fn post_waiting(&self, path: &str, body: &Value, wait: &str) -> Answer {
+    pub(crate) async fn post_waiting(&self, path: &str, body: &Value, wait: &str) -> Answer {
         let request = self.client.post(format!("{}{path}", self.url));
         answer(request.header("Prefer", wait).json(body)).await
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         answer(self.client.get(format!("{}{path}", self.url))).await
     }
 
@@ -110,7 +113,7 @@ impl Orders {
     }
 
     /// A balance, when the models have all that there is.
-    pub(super) async fn balance(&self, account: &str) -> String {
+    pub(crate) async fn balance(&self, account: &str) -> String {
         assert!(self.reads.caught_up(PATIENCE).await);
         let balance = self
             .reads
@@ -120,7 +123,7 @@ impl Orders {
     }
 
     /// All balances in a currency.
-    pub(super) async fn balances(&self, currency: &str) -> BTreeMap<String, String> {
+    pub(crate) async fn balances(&self, currency: &str) -> BTreeMap<String, String> {
         assert!(self.reads.caught_up(PATIENCE).await);
         let mut balances = BTreeMap::new();
         let mut path = "/v1/accounts?limit=1000".to_owned();
@@ -140,7 +143,7 @@ impl Orders {
     }
 
     /// What is on its way, at a cut; whatever that is, all books together are as they must be.
-    pub(super) async fn in_transit(&self) -> Answer {
+    pub(crate) async fn in_transit(&self) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let told = self.reads.get("/v1/in-transit").await;
@@ -154,7 +157,7 @@ impl Orders {
     }
 
     /// Waits until nothing is on its way any more, and no saga under way.
-    pub(super) async fn in_transit_is_settled(&self) {
+    pub(crate) async fn in_transit_is_settled(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let told = self.in_transit().await;
@@ -170,7 +173,7 @@ impl Orders {
         }
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.service.stop().await;
         self.reads.stop().await;
         self.a.stop().await;

@@ -23,14 +23,14 @@ use tokio::time::Instant;
 /// What a try may take here: long for what answers, short for what never does.
 const EACH: Duration = Duration::from_millis(400);
 
-pub(super) struct Outside {
-    pub(super) url: String,
-    database: Database,
+pub(crate) struct Outside {
+    pub(crate) url: String,
+    pub(crate) database: Database,
     http: Client,
 }
 
 impl Outside {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let name = postgres::unique("rails");
         let database = prepare_rails(&postgres::server().await, &name).await;
         Self::on(database.unwrap()).await
@@ -50,7 +50,7 @@ impl Outside {
         }
     }
 
-    pub(super) fn client(&self, change: impl FnOnce(&mut OutsideSettings)) -> RailsClient {
+    pub(crate) fn client(&self, change: impl FnOnce(&mut OutsideSettings)) -> RailsClient {
         let mut settings = OutsideSettings {
             each: EACH,
             backoff: Duration::from_millis(5),
@@ -64,13 +64,13 @@ impl Outside {
         RailsClient::new(&self.url, settings).unwrap()
     }
 
-    pub(super) async fn works(&self, outsider: &str) {
+    pub(crate) async fn works(&self, outsider: &str) {
         let url = format!("{}/v1/faults/{outsider}", self.url);
         self.http.delete(url).send().await.unwrap();
     }
 
     /// How many payments the network has accepted.
-    pub(super) async fn payments(&self) -> u64 {
+    pub(crate) async fn payments(&self) -> u64 {
         let store = PostgresStore::open(&self.database, 2).await.unwrap();
         let filter = Filter::category(Payment::CATEGORY);
         let (mut after, mut accepted) = (Position::START, 0);
@@ -88,12 +88,12 @@ impl Outside {
         }
     }
 
-    pub(super) async fn faults(&self) -> Value {
+    pub(crate) async fn faults(&self) -> Value {
         let answer = self.http.get(format!("{}/v1/faults", self.url)).send();
         answer.await.unwrap().json().await.unwrap()
     }
 
-    pub(super) async fn fails(&self, outsider: &str, fault: Value, requests: u32) {
+    pub(crate) async fn fails(&self, outsider: &str, fault: Value, requests: u32) {
         let body = json!({"fault": fault, "requests": requests});
         let url = format!("{}/v1/faults/{outsider}", self.url);
         let set = self.http.put(url).json(&body).send().await.unwrap();

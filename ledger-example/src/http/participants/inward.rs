@@ -1,28 +1,32 @@
 //! What a payment from the outside asks.
 
-use folio_core::saga::Heard;
+use std::sync::Arc;
+
+use folio_erasure::Vault;
 use folio_runtime::{Participants, Said, StepCall};
 
 use crate::account::{ContraAccount, Side};
+use crate::http::participants::network::{Move, Network};
 use crate::http::participants::{
-    Asking, Books, Capture, Entry, Failed, Released, deadline, done, own_id, said, undone,
+    Asking, Books, Capture, Entry, Failed, Released, done, own_id, said, undone,
 };
 use crate::http::rails::client::RailsClient;
 use crate::payment::{InOrder, PaymentAnswer, PaymentId, PaymentIn, step};
-use crate::rails::{Direction, PaymentOrder, PaymentState};
+use crate::rails::Direction;
 
 /// The book and the payment network.
 #[derive(Debug, Clone)]
 pub struct InwardParticipants {
     books: Books,
-    rails: RailsClient,
+    network: Network,
 }
 
 impl InwardParticipants {
-    /// These books, and the rails.
+    /// These books, the rails, and the keys of the persons who pay.
     #[must_use]
-    pub const fn new(books: Books, rails: RailsClient) -> Self {
-        Self { books, rails }
+    pub const fn new(books: Books, rails: RailsClient, vault: Arc<Vault>) -> Self {
+        let network = Network::new(rails, vault);
+        Self { books, network }
     }
 
     async fn asked(&self, call: &StepCall<'_, PaymentIn>) -> Result<Said<PaymentAnswer>, Failed> {
@@ -38,20 +42,13 @@ impl InwardParticipants {
                 Ok(done(expected, PaymentAnswer::Expected))
             }
             step::COLLECT => {
-                let order = PaymentOrder {
+                let money = Move {
                     direction: Direction::In,
-                    payee: payer.clone(),
+                    party: payer,
                     amount: *amount,
                 };
                 let reference = payment.collected()?;
-                let rails = self.rails.with_headers(asking.headers());
-                let state = rails.submit(&reference, &order, deadline()).await;
-                match state.map_err(Failed::Outside)? {
-                    PaymentState::Accepted | PaymentState::Returned => {
-                        Ok(Heard::Done(PaymentAnswer::Accepted(reference)).into())
-                    }
-                    PaymentState::Declined => Err(Failed::Refused("payment_declined".to_owned())),
-                }
+                self.network.submit(asking, reference, money).await
             }
             step::SETTLE => {
                 let entry = Entry {

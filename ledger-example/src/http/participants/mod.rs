@@ -1,12 +1,14 @@
 //! Those whom sagas ask, over HTTP: the books, and the world outside.
 //!
 //! * this file: what a saga asks of a book, under the id of its step.
-//! * `transfer.rs`, `outward.rs`, `inward.rs`: what each step asks of whom.
+//! * `transfer.rs`, `outward.rs`, `inward.rs`: what each step asks of whom, by way of `network.rs` where a payment tells who is
+//!   on its other side.
 //!
 //! Every command tells which event of the saga's log it is for, and every answer which event of the book it is of: so
 //! whoever reads the logs of several services knows what has to come before what.
 
 mod inward;
+mod network;
 mod outward;
 mod transfer;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use folio_core::saga::{Heard, Saga, StepId};
 use folio_core::{Amount, Cause, CorrelationId};
+use folio_erasure::VaultError;
 use folio_mesh::{CircuitBreaker, Deadline};
 use folio_runtime::{Said, StepCall};
 use serde::Deserialize;
@@ -34,6 +37,7 @@ use crate::http::layer::{TRACEPARENT, Trace};
 use crate::http::outside::{
     Answered, Outside, OutsideClientError, OutsideError, OutsideRequest, OutsideSettings,
 };
+use crate::http::parties::PartyError;
 use crate::http::position::{CAUSE, PositionToken};
 use crate::journal::{EntryId, Exchange};
 use crate::rails::Decision;
@@ -101,6 +105,10 @@ struct EntryAnswer {
 enum Failed {
     Outside(OutsideError),
     Refused(String),
+    /// Nobody was asked for now.
+    NotAsked(String),
+    /// It is not known what has come of it.
+    Unknown(String),
     NoBook(BookName),
     Id(IdTooLong),
 }
@@ -324,6 +332,11 @@ impl Failed {
             Self::Outside(error) => Heard::Unknown {
                 failure: folio_core::error_chain(&error),
             },
+            Self::NotAsked(failure) => Heard::NotAsked {
+                failure,
+                after: LATER,
+            },
+            Self::Unknown(failure) => Heard::Unknown { failure },
             Self::NoBook(book) => Heard::Refused {
                 code: format!("unknown_book_{book}"),
             },
@@ -337,6 +350,20 @@ impl Failed {
 impl From<IdTooLong> for Failed {
     fn from(error: IdTooLong) -> Self {
         Self::Id(error)
+    }
+}
+
+impl From<PartyError> for Failed {
+    /// A vault that does not answer is asked later. One that lacks a key or has another one does not mend itself, and
+    /// somebody has to look; it is no reason to refuse either.
+    fn from(error: PartyError) -> Self {
+        let failure = folio_core::error_chain(&error);
+        match error {
+            PartyError::Vault(VaultError::Database(_)) => Self::NotAsked(failure),
+            PartyError::Vault(_) | PartyError::Cipher(_) | PartyError::Name(_) => {
+                Self::Unknown(failure)
+            }
+        }
     }
 }
 

@@ -1,30 +1,35 @@
 //! What a payment to the outside asks.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, NaiveDate};
 use folio_core::Timestamp;
-use folio_core::saga::{Heard, StepProgress};
+use folio_core::saga::StepProgress;
+use folio_erasure::Vault;
 use folio_runtime::{Participants, Said, StepCall};
 
-use crate::account::{BoundedText, ContraAccount, Side};
+use crate::account::{ContraAccount, Side};
+use crate::http::participants::network::{Move, Network};
 use crate::http::participants::{
-    Asking, Books, Capture, Entry, Failed, Released, deadline, done, own_id, said, screened, undone,
+    Asking, Books, Capture, Entry, Failed, Released, done, own_id, said, undone,
 };
 use crate::http::rails::client::RailsClient;
 use crate::payment::{OutOrder, PaymentAnswer, PaymentId, PaymentOut, step};
-use crate::rails::{Direction, PaymentOrder, PaymentState, ScreeningRequest};
+use crate::rails::Direction;
 
 /// The book, the fraud screen and the payment network.
 #[derive(Debug, Clone)]
 pub struct OutwardParticipants {
     books: Books,
-    rails: RailsClient,
+    network: Network,
 }
 
 impl OutwardParticipants {
-    /// These books, and the rails.
+    /// These books, the rails, and the keys of the persons who are paid.
     #[must_use]
-    pub const fn new(books: Books, rails: RailsClient) -> Self {
-        Self { books, rails }
+    pub const fn new(books: Books, rails: RailsClient, vault: Arc<Vault>) -> Self {
+        let network = Network::new(rails, vault);
+        Self { books, network }
     }
 
     async fn asked(&self, call: &StepCall<'_, PaymentOut>) -> Result<Said<PaymentAnswer>, Failed> {
@@ -42,15 +47,9 @@ impl OutwardParticipants {
                 Ok(done(held, PaymentAnswer::Held))
             }
             step::SCREEN => {
-                let request = ScreeningRequest {
-                    payer: BoundedText::from(&from.account),
-                    payee: payee.clone(),
-                    amount: *amount,
-                };
+                let sides = (&from.account, payee, *amount);
                 let id = payment.screening()?;
-                let rails = self.rails.with_headers(asking.headers());
-                let decision = rails.screen(&id, &request, deadline()).await;
-                screened(decision, PaymentAnswer::Screened)
+                self.network.screen(asking, &id, sides).await
             }
             step::CAPTURE => {
                 let capture = Capture {
@@ -63,21 +62,12 @@ impl OutwardParticipants {
                 Ok(done(captured, PaymentAnswer::Posted))
             }
             step::SUBMIT => {
-                let order = PaymentOrder {
+                let money = Move {
                     direction: Direction::Out,
-                    payee: payee.clone(),
+                    party: payee,
                     amount: *amount,
                 };
-                let reference = payment.sent()?;
-                let rails = self.rails.with_headers(asking.headers());
-                let state = rails.submit(&reference, &order, deadline()).await;
-                match state.map_err(Failed::Outside)? {
-                    // What comes back after it was accepted is a payment of its own.
-                    PaymentState::Accepted | PaymentState::Returned => {
-                        Ok(Heard::Done(PaymentAnswer::Accepted(reference)).into())
-                    }
-                    PaymentState::Declined => Err(Failed::Refused("payment_declined".to_owned())),
-                }
+                self.network.submit(asking, payment.sent()?, money).await
             }
             step::SETTLE => {
                 let entry = Entry {
