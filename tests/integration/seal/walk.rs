@@ -1,5 +1,7 @@
 //! Walks over a store whose rows, tiles and checkpoints were changed in every way, one at a time.
 
+use std::sync::Arc;
+
 use folio_audit::{
     Anchor, FileAnchor, Finding, RowAt, Sealer, StructureFault, Walk, WalkReport, Walked,
 };
