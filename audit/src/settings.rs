@@ -20,7 +20,8 @@ impl Default for SealerSettings {
     fn default() -> Self {
         Self {
             every: Duration::from_secs(1),
-            batch: BatchSize::new(10_000).unwrap_or_default(),
+            // As many as there can be: what a seal costs besides its events is spread over more of them.
+            batch: BatchSize::new(u16::MAX).unwrap_or_default(),
             alarm_after: Duration::from_secs(60),
         }
     }
