@@ -235,6 +235,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_named_is_looked_for_beside_the_data() {
+        #[derive(clap::Parser)]
+        struct Words {
+            #[command(flatten)]
+            verify: VerifyArgs,
+        }
+        let folder = format!("ledger-verify-here-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        let data = folder.display().to_string();
+        let words = ["verify", "--data-dir", data.as_str()];
+        let mut arguments = <Words as clap::Parser>::parse_from(words).verify;
+        let none = arguments.believe_what_is_here().unwrap_err();
+        assert!(matches!(none, VerifyError::NoKey { .. }), "{none}");
+
+        let book: BookName = BOOK.parse().unwrap();
+        let keys = keys_folder(&folder, &book);
+        LogKeys::in_folder(&keys, &"ledger.local/a".parse().unwrap()).unwrap();
+        let none = arguments.believe_what_is_here().unwrap_err();
+        assert!(matches!(none, VerifyError::NoAnchor { .. }), "{none}");
+
+        let anchor = anchor_file(&folder, &book);
+        std::fs::create_dir_all(anchor.parent().unwrap()).unwrap();
+        std::fs::write(&anchor, "").unwrap();
+        let mut arguments = <Words as clap::Parser>::parse_from(words).verify;
+        let believed = arguments.believe_what_is_here().unwrap();
+        assert_eq!(believed, ["the key", "the anchor"]);
+        assert_eq!(arguments.anchors, [anchor]);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn a_finding_is_one_line_of_json() {
         let finding = Finding::Altered {
             row: RowAt::Event {
