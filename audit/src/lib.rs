@@ -4,8 +4,9 @@
 //! * [`Sealer`] appends what was committed to the log, behind the back of whoever appends events: it reads the store,
 //!   and nothing waits for it. Each of its seals is one transaction and ends in a signed checkpoint.
 //!   [`Sealing`] has one run for as long as a service does.
-//! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file, [`DatabaseAnchor`] in another one. What is anchored must be in the
-//!   log for good: a log that was made anew, or has lost its end, is not sealed any further.
+//! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file, [`DatabaseAnchor`] in another
+//!   database. What is anchored must be in the log for good: a log that was made anew, or has lost its end, is not sealed
+//!   any further.
 //! * [`Prover`] reads the proofs: that an event or a refusal is in the log, that the log has only grown, and where a
 //!   stream ends.
 //! * [`Walk`] reads a whole store again and proves it against its log, its checkpoints and its anchors.

@@ -46,7 +46,8 @@ pub trait Anchor: fmt::Debug + Send + Sync + 'static {
     async fn records(&self) -> Result<Records, AnchorError>;
 }
 
-/// Checkpoints of an anchor, in the order in which they were appended. They are read as they are asked for; it may block.
+/// Checkpoints of an anchor, in the order in which they were appended. They are read as they are asked for, which blocks and
+/// may panic on a thread that runs futures: take them on one for blocking work.
 pub type Records = Box<dyn Iterator<Item = Result<SignedNote, AnchorError>> + Send>;
 
 /// Why an anchor was not read or written.
