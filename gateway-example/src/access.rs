@@ -1,11 +1,17 @@
 //! The line in the log that each request has, whatever became of it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use folio_mesh::discovery::InstanceId;
+use folio_mesh::identity::Subject;
 use hyper::{Method, StatusCode};
+use uuid::fmt::Hyphenated;
 
+use crate::figures;
+use crate::route::Route;
 use crate::trace::Trace;
 
 /// What is known of a request by now. Where it is dropped unanswered, the client has gone.
@@ -15,13 +21,23 @@ pub(crate) struct AccessLine {
     method: Method,
     pub(crate) trace: Trace,
     pub(crate) peer: IpAddr,
-    /// The route, not the path: an account id in a label would make a new time series each.
-    pub(crate) route: String,
-    pub(crate) principal: Option<String>,
-    pub(crate) service: Option<String>,
+    pub(crate) place: Place,
+    pub(crate) principal: Option<Subject>,
+    pub(crate) service: Option<Arc<str>>,
     pub(crate) tried: Vec<InstanceId>,
     pub(crate) code: Option<&'static str>,
     status: Option<StatusCode>,
+}
+
+/// What a request is for. The route, not the path: an account id in a label would make a new time series each.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// Nothing that there is.
+    None,
+    /// What the door answers itself.
+    Own(&'static str),
+    /// A service.
+    Route(Arc<Route>),
 }
 
 impl AccessLine {
@@ -31,7 +47,7 @@ impl AccessLine {
             method,
             trace,
             peer,
-            route: "unmatched".to_owned(),
+            place: Place::None,
             principal: None,
             service: None,
             tried: Vec::new(),
@@ -44,34 +60,46 @@ impl AccessLine {
     pub(crate) fn end(mut self, status: StatusCode) {
         self.status = Some(status);
     }
+
+    fn instances(&self) -> Cow<'_, str> {
+        match self.tried.as_slice() {
+            [] => Cow::Borrowed(""),
+            [one] => Cow::Borrowed(one.as_str()),
+            several => {
+                let several: Vec<&str> = several.iter().map(InstanceId::as_str).collect();
+                Cow::Owned(several.join(","))
+            }
+        }
+    }
 }
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
         // 499 is what logs call a client that has gone, by a custom of nginx.
         let status = self.status.map_or(499, |status| status.as_u16());
-        let instances: Vec<&str> = self.tried.iter().map(InstanceId::as_str).collect();
-        let elapsed = self.began.elapsed();
+        let took = self.began.elapsed();
+        let route = match &self.place {
+            Place::None => "unmatched",
+            Place::Own(path) => path,
+            Place::Route(route) => route.path.as_str(),
+        };
         tracing::info!(
             target: "folio_gateway::access",
-            correlation_id = self.trace.correlation_id(),
+            correlation_id = &*self.trace.correlation_id().encode_lower(&mut [0; Hyphenated::LENGTH]),
             method = %self.method,
-            route = self.route,
+            route,
             status,
             code = self.code,
             peer = %self.peer,
-            principal = self.principal,
-            service = self.service,
-            instances = instances.join(","),
-            elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            principal = self.principal.as_ref().map(Subject::as_str),
+            service = self.service.as_deref(),
+            instances = &*self.instances(),
+            elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "request"
         );
-        let labels = [
-            ("method", self.method.to_string()),
-            ("route", self.route.clone()),
-            ("status", status.to_string()),
-        ];
-        metrics::counter!("folio_gateway_requests_total", &labels).increment(1);
-        metrics::histogram!("folio_gateway_request_seconds", &labels).record(elapsed.as_secs_f64());
+        match &self.place {
+            Place::Route(known) => known.figures.count(&self.method, route, status, took),
+            Place::None | Place::Own(_) => figures::count(&self.method, route, status, took),
+        }
     }
 }

@@ -2,70 +2,63 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use folio_core::breaker::CallOutcome;
 use folio_mesh::balance::InstanceCall;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::timeout;
 
 use crate::idle::Busy;
+use crate::link::Answer;
 use crate::problem::Problem;
 
 /// Why an answer ends before its end. The client sees the connection broken off, and never a whole short answer.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
-type Inner = UnsyncBoxBody<Bytes, BodyError>;
 
-pin_project! {
-    /// The body of an answer. What became of a call is known with its last byte.
-    pub struct AnswerBody {
-        #[pin]
-        inner: Inner,
-        call: Option<InstanceCall>,
-        // Freed when the answer is through.
-        place: Option<OwnedSemaphorePermit>,
-        busy: Option<Busy>,
-        #[pin]
-        over: Option<Sleep>,
-    }
+/// The body of an answer. What became of a call is known with its last byte.
+pub struct AnswerBody {
+    inner: Inner,
+    call: Option<InstanceCall>,
+    // Freed when the answer is through.
+    place: Option<OwnedSemaphorePermit>,
+    busy: Option<Busy>,
+}
+
+enum Inner {
+    /// The door's own.
+    Whole(Full<Bytes>),
+    /// An instance's.
+    Answer(Answer),
 }
 
 impl AnswerBody {
-    /// One that nobody was called for.
-    pub(crate) const fn plain(inner: Inner) -> Self {
-        Self {
-            inner,
-            call: None,
-            place: None,
-            busy: None,
-            over: None,
-        }
-    }
-
     /// These bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::plain(
-            Full::new(bytes)
-                .map_err(|never| match never {})
-                .boxed_unsync(),
-        )
+        Self::begin(Inner::Whole(Full::new(bytes)), None)
     }
 
-    /// The answer of an instance, which has to be through by then.
-    pub(crate) fn of(inner: Inner, call: InstanceCall, until: Option<Instant>) -> Self {
+    /// The answer of an instance of which it is known already what became of the call.
+    pub(crate) const fn plain(answer: Answer) -> Self {
+        Self::begin(Inner::Answer(answer), None)
+    }
+
+    /// The answer of an instance.
+    pub(crate) const fn of(answer: Answer, call: InstanceCall) -> Self {
+        Self::begin(Inner::Answer(answer), Some(call))
+    }
+
+    const fn begin(inner: Inner, call: Option<InstanceCall>) -> Self {
         Self {
             inner,
-            call: Some(call),
+            call,
             place: None,
             busy: None,
-            over: until.map(sleep_until),
         }
     }
 
@@ -80,6 +73,12 @@ impl AnswerBody {
         self.busy = Some(busy);
         self
     }
+
+    fn record(&mut self, outcome: CallOutcome) {
+        if let Some(call) = self.call.take() {
+            call.record(outcome);
+        }
+    }
 }
 
 impl Body for AnswerBody {
@@ -90,39 +89,48 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.project();
-        if let Some(over) = this.over.as_pin_mut()
-            && over.poll(task).is_ready()
-        {
-            if let Some(call) = this.call.take() {
-                call.record(CallOutcome::Abandoned);
+        let this = self.get_mut();
+        let answer = match &mut this.inner {
+            Inner::Whole(bytes) => {
+                let frame = Pin::new(bytes).poll_frame(task);
+                return frame.map_err(|never| match never {});
             }
-            return Poll::Ready(Some(Err("the answer took too long".into())));
-        }
-        let is_end = this.inner.is_end_stream();
-        let frame = if is_end {
-            None
-        } else {
-            ready!(this.inner.poll_frame(task))
+            Inner::Answer(answer) => answer,
         };
+        let frame = Pin::new(&mut *answer).poll_frame(task);
         let outcome = match &frame {
-            Some(Ok(_)) => None,
-            Some(Err(_)) => Some(CallOutcome::Failure),
-            None => Some(CallOutcome::Success),
+            Poll::Ready(Some(Err(_))) => Some(CallOutcome::Failure),
+            Poll::Ready(None) => Some(CallOutcome::Success),
+            Poll::Ready(Some(Ok(_))) if answer.is_end_stream() => Some(CallOutcome::Success),
+            // After this there would have to be more.
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {
+                if answer.poll_late(task).is_ready() {
+                    this.record(CallOutcome::Abandoned);
+                    return Poll::Ready(Some(Err("the answer took too long".into())));
+                }
+                None
+            }
         };
-        if let (Some(outcome), Some(call)) = (outcome, this.call.take_if(|_| outcome.is_some())) {
-            call.record(outcome);
+        if let Some(outcome) = outcome {
+            this.record(outcome);
         }
-        Poll::Ready(frame)
+        frame.map_err(BodyError::from)
     }
 
     // Never the end before it was polled to: what became of the call would not be told.
     fn is_end_stream(&self) -> bool {
-        self.call.is_none() && self.inner.is_end_stream()
+        self.call.is_none()
+            && match &self.inner {
+                Inner::Whole(bytes) => bytes.is_end_stream(),
+                Inner::Answer(answer) => answer.is_end_stream(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Whole(bytes) => bytes.size_hint(),
+            Inner::Answer(answer) => answer.size_hint(),
+        }
     }
 }
 
@@ -153,8 +161,12 @@ where
     if usize::try_from(honest).map_or(true, |honest| honest > bytes_max) {
         return Err(too_large());
     }
+    // Most requests only ask: there is nothing to wait for.
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     let collected = Limited::new(body, bytes_max).collect();
-    match timeout_at(Instant::now() + within, collected).await {
+    match timeout(within, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::client(

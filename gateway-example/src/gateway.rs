@@ -12,18 +12,19 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use folio_mesh::Deadline;
 use folio_mesh::deadline::HEADER;
-use folio_mesh::identity::{HEADER as IDENTITY, IdentitySigner};
+use folio_mesh::identity::{self, IdentitySigner};
 use hyper::body::Body;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, ORIGIN, VARY,
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::Semaphore;
 
-use crate::access::AccessLine;
+use crate::access::{AccessLine, Place};
 use crate::address::client_address;
 use crate::auth::{AuthRefusal, Authenticator, Fault, Principal, Scope};
 use crate::body::{AnswerBody, BodyError, read_whole};
@@ -37,7 +38,13 @@ use crate::route::{Matched, RouteTable};
 use crate::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::upstream::{Asked, Upstreams};
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const DEADLINE: HeaderName = HeaderName::from_static(HEADER);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const IDENTITY: HeaderName = HeaderName::from_static(identity::HEADER);
+const ACTOR: HeaderName = HeaderName::from_static("folio-actor");
+/// Headers that a request gets on its way.
+const ADDED: usize = 8;
 /// When asking again may help where there is no room.
 const NO_ROOM: Duration = Duration::from_secs(1);
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -185,11 +192,11 @@ impl Gateway {
         let answer = self.answer(&told, head, body, &mut line).await;
         let mut answer = answer.unwrap_or_else(|problem| {
             line.code = Some(problem.code());
-            problem.answer(&trace.correlation_id())
+            problem.answer(&trace.correlation_id().to_string())
         });
         let headers = answer.headers_mut();
-        if let Ok(value) = HeaderValue::from_str(&trace.header()) {
-            headers.insert(TRACEPARENT, value);
+        if let Ok(parent) = trace.header() {
+            headers.insert(TRACEPARENT, parent);
         }
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -219,15 +226,15 @@ impl Gateway {
         check_authority(uri, headers, head.version)?;
         path::check(uri)?;
         line.peer = client_address(line.peer, headers, &told.config.trusted_proxies);
-        if let Some(answer) = self.own(&head.method, uri.path()).await {
-            line.route = uri.path().to_owned();
-            return answer;
+        if let Some((path, answer)) = self.own(&head.method, uri.path()).await {
+            line.place = Place::Own(path);
+            return Ok(answer);
         }
         if let Some(answer) = preflight(&head, &told.config.origins) {
             return Ok(answer);
         }
         let matched = told.routes.find(&head.method, uri.path())?;
-        line.route.clone_from(&matched.route.path);
+        line.place = Place::Route(Arc::clone(&matched.route));
         let place = Arc::clone(&self.shared.requests).try_acquire_owned();
         let place = place.map_err(|_| no_room())?;
         // How often the address may ask yet is told only where it is refused.
@@ -242,8 +249,7 @@ impl Gateway {
             None => None,
         };
         let (principal, decision) = asks.unzip();
-        let is_keyless = !headers.contains_key(IDEMPOTENCY_KEY);
-        if matched.route.repeat == Repeat::ByKey && is_keyless {
+        if matched.route.repeat == Repeat::ByKey && !headers.contains_key(IDEMPOTENCY_KEY) {
             return Err(Problem::client(
                 StatusCode::BAD_REQUEST,
                 "idempotency_key_missing",
@@ -254,16 +260,15 @@ impl Gateway {
         let bytes_max = usize::try_from(bounds.body_bytes).unwrap_or(usize::MAX);
         let within = Duration::from_millis(bounds.body_ms.into());
         let body = read_whole(body, bytes_max, within).await?;
-        let sent = self.for_service(head.headers, &matched, principal.as_ref(), line)?;
         let asked = Asked {
+            target: target(&head.uri, &matched.path)?,
+            headers: self.for_service(head.headers, &matched, principal.as_ref(), line)?,
             matched: &matched,
             method: head.method,
-            query: head.uri.query(),
-            headers: sent,
             body,
             deadline,
         };
-        line.service = Some(matched.service.clone());
+        line.service = Some(Arc::clone(&matched.service));
         let answered = self.shared.upstreams.ask(asked).await;
         line.tried = answered.tried;
         let mut answer = answered.answer?.map(|body| body.holding(place));
@@ -283,9 +288,9 @@ impl Gateway {
     ) -> Result<(Principal, Decision), Problem> {
         let principal = self.shared.authenticator.authenticate(headers).await;
         let principal = principal.map_err(|refusal| refused(&refusal))?;
-        let name = principal.name.as_str();
-        line.principal = Some(name.to_owned());
+        line.principal = Some(principal.name.clone());
         let limits = &self.shared.limits;
+        let name = principal.name.as_str();
         let decision = limits.check_principal(name, matched.route.limits_unavailable);
         let decision = decision.await.map_err(limited)?;
         if !principal.may(scope) {
@@ -298,38 +303,35 @@ impl Gateway {
         Ok((principal, decision))
     }
 
-    /// What the door answers itself.
+    /// What the door answers itself, and where.
     async fn own(
         &self,
         method: &Method,
         path: &str,
-    ) -> Option<Result<Response<AnswerBody>, Problem>> {
+    ) -> Option<(&'static str, Response<AnswerBody>)> {
         if method != Method::GET {
             return None;
         }
-        let text = |status, text: &'static str| {
-            let mut answer = Response::new(AnswerBody::whole(Bytes::from_static(text.as_bytes())));
-            *answer.status_mut() = status;
-            let headers = answer.headers_mut();
-            headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
-            Some(Ok(answer))
-        };
-        match path {
-            "/livez" => text(StatusCode::OK, "alive\n"),
-            "/readyz" if self.is_ready() => text(StatusCode::OK, "ready\n"),
-            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            "/openapi.json" => {
-                let told = self.told();
-                let document = self.shared.documents.merged(&told, &self.shared.upstreams);
-                let mut answer = Response::new(AnswerBody::whole(document.await));
-                let json = HeaderValue::from_static("application/json");
-                answer
-                    .headers_mut()
-                    .insert(hyper::header::CONTENT_TYPE, json);
-                Some(Ok(answer))
-            }
-            _ => None,
-        }
+        Some(match path {
+            "/livez" => ("/livez", text(StatusCode::OK, "alive\n")),
+            "/readyz" if self.is_ready() => ("/readyz", text(StatusCode::OK, "ready\n")),
+            "/readyz" => (
+                "/readyz",
+                text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            ),
+            // In a box, or every request would be as large as what this needs.
+            "/openapi.json" => ("/openapi.json", Box::pin(self.document()).await),
+            _ => return None,
+        })
+    }
+
+    async fn document(&self) -> Response<AnswerBody> {
+        let told = self.told();
+        let document = self.shared.documents.merged(&told, &self.shared.upstreams);
+        let mut answer = Response::new(AnswerBody::whole(document.await));
+        let json = HeaderValue::from_static("application/json");
+        answer.headers_mut().insert(CONTENT_TYPE, json);
+        answer
     }
 
     /// The headers that go on, with what only the door may say.
@@ -340,20 +342,18 @@ impl Gateway {
         principal: Option<&Principal>,
         line: &AccessLine,
     ) -> Result<HeaderMap, Problem> {
-        keep_for_service(&mut headers, &[]);
-        headers.remove(AUTHORIZATION);
-        headers.remove(TRACEPARENT);
+        keep_for_service(&mut headers);
         if !line.trace.is_continued() {
             headers.remove(TRACESTATE);
         }
-        let peer = line.peer.to_string();
-        let mut add = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
+        headers.reserve(ADDED);
+        let mut add = |name: HeaderName, value: Result<HeaderValue, InvalidHeaderValue>| {
+            if let Ok(value) = value {
+                headers.insert(name, value);
             }
         };
-        add(TRACEPARENT, &line.trace.header());
-        add("x-forwarded-for", &peer);
+        add(TRACEPARENT, line.trace.header());
+        add(FORWARDED_FOR, HeaderValue::try_from(line.peer.to_string()));
         if let Some(principal) = principal {
             let identity = principal.identity();
             let signer = &self.shared.identity;
@@ -366,17 +366,37 @@ impl Gateway {
                     "the gateway cannot vouch for anybody",
                 )
             })?;
-            add(IDENTITY, &signed);
-            add("folio-actor", principal.name.as_str());
+            add(IDENTITY, HeaderValue::from_str(&signed));
+            add(ACTOR, HeaderValue::from_str(principal.name.as_str()));
         }
         Ok(headers)
     }
 }
 
+/// A path of a service, with the query of the request.
+fn target(uri: &Uri, path: &str) -> Result<Uri, Problem> {
+    // As it is, if it is the same: it was read once already.
+    let whole = uri.path_and_query().filter(|whole| whole.path() == path);
+    let target = match (whole, uri.query()) {
+        (Some(whole), _) => Ok(whole.clone()),
+        (None, Some(query)) => PathAndQuery::try_from(format!("{path}?{query}")),
+        (None, None) => PathAndQuery::try_from(path),
+    };
+    target.map(Uri::from).map_err(|_| path::invalid())
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::whole(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    let plain = HeaderValue::from_static(TEXT);
+    answer.headers_mut().insert(CONTENT_TYPE, plain);
+    answer
+}
+
 /// By when the client wants its answer, and no later than the route gives it.
 fn deadline(headers: &HeaderMap, longest: Duration) -> Result<Deadline, Problem> {
     let route = Deadline::within(longest);
-    let Some(value) = headers.get(HEADER) else {
+    let Some(value) = headers.get(DEADLINE) else {
         return Ok(route);
     };
     let said = Deadline::from_header(value.to_str().unwrap_or_default());
@@ -424,7 +444,7 @@ fn limited(limited: Limited) -> Problem {
 
 fn tell(headers: &mut HeaderMap, decision: &Decision) {
     for (name, value) in decision.fields() {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+        if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
     }

@@ -1,40 +1,11 @@
 //! Which headers of a request and of an answer go on, and which are only between two hops.
 
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{StatusCode, Uri, Version};
 
 use crate::problem::Problem;
 
-/// Between two hops, RFC 9110 7.6.1, and those that some take for such.
-const BETWEEN_HOPS: [HeaderName; 9] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
-/// What only the door says of a request. Whoever sends it to the door is not believed.
-const OURS: [HeaderName; 9] = [
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-user-id"),
-    HeaderName::from_static("x-tenant"),
-    HeaderName::from_static("baggage"),
-    HeaderName::from_static("expect"),
-];
-
-/// All of Folio's own headers begin so; only these may come from outside.
+/// All of Folio's own headers begin so; none of them may come from outside.
 const FOLIO: &str = "folio-";
 
 /// Checks what a request says of where it goes: one authority, the same wherever it is said.
@@ -97,32 +68,65 @@ fn is_authority(text: &str) -> bool {
 }
 
 /// Leaves what goes on to a service. Called before the door adds what it says itself.
-pub(crate) fn keep_for_service(headers: &mut HeaderMap, pass: &[&str]) {
-    remove_between_hops(headers);
-    for name in OURS {
-        headers.remove(name);
-    }
-    headers.remove(HOST);
-    headers.remove(CONTENT_LENGTH);
-    let names = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(FOLIO) && !pass.contains(&name.as_str()));
-    for name in names.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+pub(crate) fn keep_for_service(headers: &mut HeaderMap) {
+    // Once over those that there are, and not once for each that there might be: most requests have few.
+    remove(headers, |name| {
+        is_between_hops(name) || is_ours(name) || name.starts_with(FOLIO)
+    });
 }
 
 /// Leaves what is said between two hops, and what an earlier one names as that, behind.
 pub(crate) fn remove_between_hops(headers: &mut HeaderMap) {
+    remove(headers, is_between_hops);
+}
+
+/// Removes each of which this is so, and those that `Connection` names.
+fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
     let named = headers.get_all(CONNECTION).iter();
     let named = named.filter_map(|value| value.to_str().ok());
     let named = named.flat_map(|value| value.split(','));
-    let named: Vec<HeaderName> = named.filter_map(|name| name.trim().parse().ok()).collect();
-    for name in BETWEEN_HOPS.into_iter().chain(named) {
-        if let Entry::Occupied(entry) = headers.entry(name) {
-            entry.remove_entry_mult();
-        }
+    let named = named.filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    let removed = headers.keys().filter(|name| is_removed(name.as_str()));
+    let removed: Vec<HeaderName> = removed.cloned().chain(named).collect();
+    for name in removed {
+        headers.remove(name);
     }
+}
+
+/// Between two hops, RFC 9110 7.6.1, and those that some take for such.
+fn is_between_hops(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+    )
+}
+
+/// What only the door says of a request. Whoever sends it to the door is not believed.
+fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "authorization"
+            | "traceparent"
+            | "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-real-ip"
+            | "x-user-id"
+            | "x-tenant"
+            | "baggage"
+            | "expect"
+    )
 }
 
 #[cfg(test)]
@@ -149,7 +153,7 @@ mod tests {
             ("proxy-authorization", "x"),
             ("accept", "text/csv"),
         ]);
-        keep_for_service(&mut sent, &[]);
+        keep_for_service(&mut sent);
         assert_eq!(sent, headers(&[("accept", "text/csv")]));
     }
 
@@ -159,6 +163,8 @@ mod tests {
         let mut sent = headers(&[
             ("folio-identity", "forged"),
             ("folio-actor", "the boss"),
+            ("authorization", "Bearer x"),
+            ("traceparent", "00-x"),
             ("folio-cause", "x"),
             ("folio-deadline-ms", "5"),
             ("x-user-id", "1"),
@@ -167,11 +173,8 @@ mod tests {
             ("baggage", "a=b"),
             ("prefer", "wait=5"),
         ]);
-        keep_for_service(&mut sent, &["folio-deadline-ms"]);
-        assert_eq!(
-            sent,
-            headers(&[("folio-deadline-ms", "5"), ("prefer", "wait=5")])
-        );
+        keep_for_service(&mut sent);
+        assert_eq!(sent, headers(&[("prefer", "wait=5")]));
     }
 
     #[test]

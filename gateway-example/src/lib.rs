@@ -21,15 +21,20 @@
 mod access;
 pub mod address;
 pub mod admin;
+mod alarm;
 pub mod auth;
 mod body;
 pub mod config;
 mod documents;
+mod figures;
 mod gateway;
 mod headers;
 mod idle;
 pub mod limits;
+mod link;
+mod links;
 mod listen;
+pub mod log;
 mod path;
 mod problem;
 mod route;
@@ -37,6 +42,7 @@ mod route;
 mod tests;
 mod trace;
 mod upstream;
+mod workers;
 
 pub use body::AnswerBody;
 pub use config::{Bounds, GatewayConfig, InvalidConfig};

@@ -18,9 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::alarm::ConnectionTimer;
 use crate::config::Bounds;
 use crate::gateway::Gateway;
 use crate::idle::Activity;
+use crate::workers::Workers;
 
 /// Wait after the system has no more room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
@@ -62,7 +64,8 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let connections = Arc::new(Connections::new(bounds));
-    let builder = Arc::new(builder(bounds));
+    let builder = builder(bounds);
+    let workers = Workers::start()?;
     let graceful = GracefulShutdown::new();
     let said = gateway.clone();
     let mut stop = pin!(async move {
@@ -97,10 +100,18 @@ pub async fn serve(
             continue;
         };
         let watcher = graceful.watcher();
-        let (builder, gateway) = (Arc::clone(&builder), gateway.clone());
+        let (mut builder, gateway) = (builder.clone(), gateway.clone());
+        builder.http1().timer(ConnectionTimer::default());
         let idle = Duration::from_millis(bounds.header_ms.into()).saturating_add(GRACE);
-        tokio::spawn(async move {
+        // Its thread watches it from now on, and ours no more.
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
+        workers.serve(async move {
             let _place = place;
+            let Ok(stream) = TcpStream::from_std(stream) else {
+                return;
+            };
             let activity = Activity::begin();
             let asked = activity.clone();
             let service = service_fn(move |request: Request<Incoming>| {

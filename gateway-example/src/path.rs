@@ -24,15 +24,16 @@ pub(crate) fn check(uri: &Uri) -> Result<(), Problem> {
         .path()
         .strip_prefix('/')
         .is_some_and(|path| path.is_empty() || path.split('/').all(is_plain_segment));
-    if is_plain {
-        Ok(())
-    } else {
-        Err(Problem::client(
-            StatusCode::BAD_REQUEST,
-            "path_invalid",
-            "a path has no empty or dotted segment, and nothing in it is encoded that need not be or that separates",
-        ))
-    }
+    if is_plain { Ok(()) } else { Err(invalid()) }
+}
+
+/// What is said of a path that is refused.
+pub(crate) fn invalid() -> Problem {
+    Problem::client(
+        StatusCode::BAD_REQUEST,
+        "path_invalid",
+        "a path has no empty or dotted segment, and nothing in it is encoded that need not be or that separates",
+    )
 }
 
 fn is_plain_segment(segment: &str) -> bool {

@@ -1,25 +1,28 @@
 //! Which requests go where.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
 use crate::auth::Scope;
 use crate::config::{AnswerKind, GatewayConfig, InvalidConfig, Repeat, RouteConfig};
+use crate::figures::Figures;
 use crate::limits::OnUnavailable;
 use crate::problem::Problem;
 
 /// All routes. Made anew, and exchanged as a whole, where the file changes.
 #[derive(Debug)]
 pub struct RouteTable {
-    paths: matchit::Router<BTreeMap<Method, Route>>,
-    services: BTreeSet<String>,
-    all: Vec<Route>,
+    paths: matchit::Router<BTreeMap<Method, Arc<Route>>>,
+    services: BTreeSet<Arc<str>>,
+    all: Vec<Arc<Route>>,
 }
 
 /// A route.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Route {
     /// Its path as it is written: what it is called in logs and metrics.
     pub path: String,
@@ -40,15 +43,16 @@ pub struct Route {
     pub each: Duration,
     /// Whether the answer has an end.
     pub answer: AnswerKind,
+    pub(crate) figures: Figures,
 }
 
 /// Where a request goes.
 #[derive(Debug, Clone)]
 pub struct Matched {
     /// By which route.
-    pub route: Route,
+    pub route: Arc<Route>,
     /// To which service.
-    pub service: String,
+    pub service: Arc<str>,
     /// To which path of it.
     pub path: String,
     /// The key by which requests meet at one instance.
@@ -72,11 +76,12 @@ impl RouteTable {
     ///
     /// [`InvalidConfig`].
     pub fn new(config: &GatewayConfig) -> Result<Self, InvalidConfig> {
-        let mut by_path: BTreeMap<&str, BTreeMap<Method, Route>> = BTreeMap::new();
+        let mut by_path: BTreeMap<&str, BTreeMap<Method, Arc<Route>>> = BTreeMap::new();
         let mut all = Vec::new();
         for route in &config.routes {
             for route in Route::all_of(route)? {
-                all.push(route.clone());
+                let route = Arc::new(route);
+                all.push(Arc::clone(&route));
                 let (path, method) = (route.path.clone(), route.method.clone());
                 let methods = by_path.entry(path_of(&config.routes, &path)).or_default();
                 if methods.insert(method.clone(), route).is_some() {
@@ -91,19 +96,23 @@ impl RouteTable {
         }
         Ok(Self {
             paths,
-            services: config.services.clone(),
+            services: config
+                .services
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
             all,
         })
     }
 
     /// All of them, in the order of the file.
     #[must_use]
-    pub fn all(&self) -> &[Route] {
+    pub fn all(&self) -> &[Arc<Route>] {
         &self.all
     }
 
     /// The route of a path, whatever its parameters are.
-    pub(crate) fn route_of(&self, method: &Method, path: &str) -> Option<&Route> {
+    pub(crate) fn route_of(&self, method: &Method, path: &str) -> Option<&Arc<Route>> {
         self.paths.at(path).ok()?.value.get(method)
     }
 
@@ -131,15 +140,13 @@ impl RouteTable {
             return Err(problem.with(hyper::header::ALLOW, &methods.join(", ")));
         };
         let service = route.service.filled(&found.params);
-        if !self.services.contains(&service) {
-            return Err(not_found());
-        }
+        let service = self.services.get(&*service).ok_or_else(not_found)?;
         let key = route.key.as_deref().and_then(|key| found.params.get(key));
         Ok(Matched {
-            path: route.forward.filled(&found.params),
+            path: route.forward.filled(&found.params).into_owned(),
             key: key.map(str::to_owned),
-            service,
-            route: route.clone(),
+            service: Arc::clone(service),
+            route: Arc::clone(route),
         })
     }
 }
@@ -230,6 +237,7 @@ impl Route {
                 timeout: Duration::from_millis(config.timeout_ms.into()),
                 each: Duration::from_millis(config.try_ms.into()),
                 answer: config.answer,
+                figures: Figures::default(),
             })
         });
         routes.collect()
@@ -272,12 +280,20 @@ impl Template {
         parts.collect()
     }
 
-    fn filled(&self, parameters: &matchit::Params<'_, '_>) -> String {
-        let parts = self.0.iter().map(|part| match part {
+    fn filled<'a>(&'a self, parameters: &matchit::Params<'_, 'a>) -> Cow<'a, str> {
+        let piece = |part: &'a Part| match part {
             Part::Text(text) => text.as_str(),
             Part::Parameter(name) => parameters.get(name).unwrap_or_default(),
-        });
-        parts.collect()
+        };
+        match self.0.as_slice() {
+            [only] => Cow::Borrowed(piece(only)),
+            parts => {
+                let length = parts.iter().map(|part| piece(part).len()).sum();
+                let mut text = String::with_capacity(length);
+                text.extend(parts.iter().map(piece));
+                Cow::Owned(text)
+            }
+        }
     }
 }
 
@@ -316,7 +332,7 @@ mod tests {
         let found = table
             .find(&Method::POST, "/v1/books/a/accounts/alice/debits")
             .unwrap();
-        assert_eq!(found.service, "accounts-a");
+        assert_eq!(&*found.service, "accounts-a");
         assert_eq!(found.path, "/v1/accounts/alice/debits");
         assert_eq!(found.key.as_deref(), Some("alice"));
         let code = |method: &Method, path: &str| table.find(method, path).unwrap_err().code();

@@ -1,17 +1,29 @@
 //! The trace that a request belongs to, by W3C Trace Context, <https://www.w3.org/TR/trace-context/>.
 
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use hyper::HeaderMap;
-use uuid::Uuid;
+use hyper::header::{HeaderName, HeaderValue, InvalidHeaderValue};
+use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
 
 /// The header.
-pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What vendors say beside it.
-pub(crate) const TRACESTATE: &str = "tracestate";
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Digits of the header's value: a version, a trace, a span and flags, with a dash between two.
+const LENGTH: usize = 2 + 1 + 32 + 1 + 16 + 1 + 2;
 
 /// The trace that a request belongs to. Its id is the correlation id of all that the request causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trace {
     id: Uuid,
+    /// The door's own part of it.
+    span: u64,
     flags: u8,
     continued: bool,
 }
@@ -24,15 +36,16 @@ impl Trace {
         let text = one.filter(|_| another.is_none());
         let text = text.and_then(|value| value.to_str().ok());
         text.and_then(Self::parse).unwrap_or_else(|| Self {
-            id: Uuid::now_v7(),
+            id: new_id(),
+            span: new_span(),
             flags: 0,
             continued: false,
         })
     }
 
     /// Its id, as events have it.
-    pub(crate) fn correlation_id(self) -> String {
-        self.id.to_string()
+    pub(crate) const fn correlation_id(self) -> Hyphenated {
+        self.id.hyphenated()
     }
 
     /// Whether it is the client's: else what vendors say belongs to another one.
@@ -40,10 +53,14 @@ impl Trace {
         self.continued
     }
 
-    /// What goes on to a service: the same trace, a span of the door's own.
-    pub(crate) fn header(self) -> String {
-        let (_, span) = Uuid::now_v7().as_u64_pair();
-        format!("00-{}-{span:016x}-{:02x}", self.id.simple(), self.flags)
+    /// What goes on to a service, and back to the client: the same trace, a span of the door's own.
+    pub(crate) fn header(self) -> Result<HeaderValue, InvalidHeaderValue> {
+        let mut text = [0; LENGTH];
+        let mut rest = text.as_mut_slice();
+        let (id, span) = (self.id.simple(), self.span);
+        // It has room for what is of a fixed length.
+        let _ = write!(rest, "00-{id}-{span:016x}-{:02x}", self.flags);
+        HeaderValue::from_bytes(&text)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -69,15 +86,57 @@ impl Trace {
             .filter(|id| is_fine && !id.is_nil())?;
         Some(Self {
             id,
+            span: new_span(),
             flags: u8::from_str_radix(flags, 16).ok()?,
             continued: true,
         })
     }
 }
 
+/// An id in which the time comes first, as in all of Folio's.
+fn new_id() -> Uuid {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = now.map_or(0, |now| now.as_millis());
+    let mut random = [0; 10];
+    let (first, rest) = random.split_at_mut(8);
+    first.copy_from_slice(&chance().to_ne_bytes());
+    rest.copy_from_slice(&chance().to_ne_bytes()[..2]);
+    Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(u64::MAX), &random)
+        .into_uuid()
+}
+
+/// An id of a span is never zero.
+fn new_span() -> u64 {
+    chance().max(1)
+}
+
+/// What nobody guesses, without asking the system each time: a count, hashed with this thread's own keys of hashing, which are the
+/// randomness that the standard library has.
+fn chance() -> u64 {
+    thread_local! {
+        static SOURCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    SOURCE.with(|(keys, count)| {
+        let next = count.get().wrapping_add(1);
+        count.set(next);
+        keys.hash_one(next)
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    #[test]
+    fn each_trace_and_each_span_is_another_one() {
+        let traces: Vec<Trace> = (0..1_000).map(|_| Trace::of(&HeaderMap::new())).collect();
+        let ids: HashSet<Uuid> = traces.iter().map(|trace| trace.id).collect();
+        let spans: HashSet<u64> = traces.iter().map(|trace| trace.span).collect();
+        assert_eq!((ids.len(), spans.len()), (1_000, 1_000));
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+    }
 
     #[test]
     fn a_trace_that_is_none_is_begun_anew() {
@@ -86,18 +145,19 @@ mod tests {
             headers.insert(TRACEPARENT, text.parse().unwrap());
             Trace::of(&headers)
         };
+        let text = |trace: Trace| trace.header().unwrap().to_str().unwrap().to_owned();
         let good = of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         assert_eq!(
-            good.correlation_id(),
+            good.correlation_id().to_string(),
             "0af76519-16cd-43dd-8448-eb211c80319c"
         );
         assert!(good.is_continued());
         assert!(
-            good.header()
-                .starts_with("00-0af7651916cd43dd8448eb211c80319c-")
+            text(good).starts_with("00-0af7651916cd43dd8448eb211c80319c-")
+                && text(good).ends_with("-01")
         );
         let long = "0".repeat(9_000);
-        for text in [
+        for said in [
             "",
             "junk",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
@@ -106,7 +166,7 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
             &long,
         ] {
-            assert!(!of(text).is_continued(), "{text}");
+            assert!(!of(said).is_continued(), "{said}");
         }
     }
 }

@@ -5,34 +5,32 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use folio_core::breaker::{CallOutcome, InvalidSettings};
 use folio_mesh::balance::InstanceCall;
-use folio_mesh::deadline::HEADER;
+use folio_mesh::deadline;
 use folio_mesh::discovery::{Discovery, Instance, InstanceId, InvalidName, ServiceName};
 use folio_mesh::{BalanceSettings, Balancer, Deadline, Pick, RetryBudget};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
-use crate::body::{AnswerBody, BodyError};
+use crate::body::AnswerBody;
 use crate::config::{AnswerKind, Repeat};
 use crate::headers::remove_between_hops;
+use crate::link::{Answer, Sent};
+use crate::links::{AskError, Links};
 use crate::problem::Problem;
 use crate::route::Matched;
 
-/// Longest wait for a connection. Shorter than any try should be: of who takes no connection it is known that the request was not
-/// received.
-const CONNECT: Duration = Duration::from_millis(300);
-/// Connections of which nobody has need are closed after this time, before the services close them.
-const IDLE: Duration = Duration::from_secs(20);
+/// By when the answer has to be there, and whom the request is for.
+const DEADLINE: HeaderName = HeaderName::from_static(deadline::HEADER);
+const INSTANCE: HeaderName = HeaderName::from_static("folio-instance");
 /// What a request keeps of its deadline to make the answer its own.
 const MARGIN: Duration = Duration::from_millis(20);
 /// Most retries for a hundred requests, and those a second that may be had anyway.
@@ -47,7 +45,7 @@ const NOBODY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Upstreams {
     services: BTreeMap<String, Upstream>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    links: Arc<Links>,
 }
 
 #[derive(Debug)]
@@ -61,7 +59,7 @@ struct Upstream {
 pub(crate) struct Asked<'a> {
     pub(crate) matched: &'a Matched,
     pub(crate) method: Method,
-    pub(crate) query: Option<&'a str>,
+    pub(crate) target: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) deadline: Deadline,
@@ -98,14 +96,6 @@ impl Upstreams {
         discovery: &dyn Discovery,
         settings: BalanceSettings,
     ) -> Result<Self, UpstreamError> {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .build(connector);
         let services = services.iter().map(|name| {
             let service: ServiceName = name.parse()?;
             let watch = discovery.watch(&service);
@@ -117,7 +107,7 @@ impl Upstreams {
         });
         Ok(Self {
             services: services.collect::<Result<_, UpstreamError>>()?,
-            client,
+            links: Arc::default(),
         })
     }
 
@@ -142,15 +132,14 @@ impl Upstreams {
     ) -> Option<Bytes> {
         let upstream = self.services.get(service)?;
         let call = upstream.balancer.pick(Pick::Load, &[]).await.ok()?;
-        let uri = format!("http://{}{path}", call.instance().address);
-        let request = Request::get(uri).body(Full::default()).ok()?;
-        let whole = async {
-            let answer = self.client.request(request).await.ok()?;
-            let is_fine = answer.status().is_success();
-            let body = answer.into_body().collect().await.ok()?;
-            is_fine.then(|| body.to_bytes())
-        };
-        timeout(within, whole).await.ok()?
+        let request = Request::get(path).body(Full::default()).ok()?;
+        let until = Instant::now() + within;
+        let answer = self.links.ask(call.instance().address, request, until);
+        let answer = answer.await.ok()?;
+        let is_fine = answer.status().is_success();
+        let body = timeout_at(until, answer.into_body().collect());
+        let body = body.await.ok()?.ok()?;
+        is_fine.then(|| body.to_bytes())
     }
 
     async fn answer(
@@ -159,7 +148,7 @@ impl Upstreams {
         tried: &mut Vec<InstanceId>,
     ) -> Result<Response<AnswerBody>, Problem> {
         let service = &asked.matched.service;
-        let upstream = self.services.get(service);
+        let upstream = self.services.get(&**service);
         let upstream = upstream.ok_or_else(|| nobody(service))?;
         upstream.budget.deposit();
         let pick = asked.matched.key.as_deref();
@@ -198,55 +187,53 @@ impl Upstreams {
         let deadline = asked.deadline.less(MARGIN);
         let left = deadline.left().unwrap_or_default();
         let each = left.min(asked.matched.route.each);
-        let Some(request) = asked.request(call.instance()) else {
-            call.record(CallOutcome::Ignored);
-            return Err(Failed::Unsent);
+        let until = Instant::now() + each;
+        let (instance, request) = (call.instance(), asked.request(call.instance()));
+        let answered = self.links.ask(instance.address, request, until).await;
+        let error = match answered {
+            Ok(answer) => return asked.passed_on(answer, call),
+            Err(error) => error,
         };
-        match timeout(each, self.client.request(request)).await {
+        tracing::debug!(
+            instance = instance.id.as_str(),
+            address = %instance.address,
+            cause = folio_core::error_chain(&error),
+            "an instance has not answered"
+        );
+        let (outcome, failed) = match error {
             // Whoever waits no longer, because of its own deadline, says nothing of the instance.
-            Err(_) if left < asked.matched.route.each => {
-                call.record(CallOutcome::Abandoned);
-                Err(Failed::Late)
+            AskError::Late if left < asked.matched.route.each => {
+                (CallOutcome::Abandoned, Failed::Late)
             }
-            Err(_) => {
-                call.record(CallOutcome::Failure);
-                Err(Failed::Late)
-            }
-            Ok(Err(error)) => {
-                call.record(CallOutcome::Failure);
-                Err(if error.is_connect() {
-                    Failed::Unsent
-                } else {
-                    Failed::Unknown
-                })
-            }
-            Ok(Ok(answer)) => asked.passed_on(answer, call),
-        }
+            AskError::Late => (CallOutcome::Failure, Failed::Late),
+            AskError::Unsent(_) => (CallOutcome::Failure, Failed::Unsent),
+            AskError::Broken(_) => (CallOutcome::Failure, Failed::Unknown),
+        };
+        call.record(outcome);
+        Err(failed)
     }
 }
 
 impl Asked<'_> {
-    fn request(&self, instance: &Instance) -> Option<Request<Full<Bytes>>> {
-        let query = self.query.map(|query| format!("?{query}"));
-        let query = query.unwrap_or_default();
-        let uri = format!("http://{}{}{query}", instance.address, self.matched.path);
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(uri)
-            .version(Version::HTTP_11)
-            .header(HEADER, self.deadline.less(MARGIN).header())
-            .header("folio-instance", instance.id.as_str());
-        if let Some(headers) = request.headers_mut() {
-            for (name, value) in &self.headers {
-                headers.append(name.clone(), value.clone());
-            }
+    fn request(&self, instance: &Instance) -> Request<Sent> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        // Another instance may have to be asked with the same ones.
+        let mut headers = self.headers.clone();
+        let left = self.deadline.less(MARGIN).left().unwrap_or_default();
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(DEADLINE, HeaderValue::from(left_ms));
+        if let Ok(id) = HeaderValue::from_str(instance.id.as_str()) {
+            headers.insert(INSTANCE, id);
         }
-        request.body(Full::new(self.body.clone())).ok()
+        *request.headers_mut() = headers;
+        request
     }
 
     fn passed_on(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<Answer>,
         call: InstanceCall,
     ) -> Result<Response<AnswerBody>, Failed> {
         let status = answer.status();
@@ -255,22 +242,21 @@ impl Asked<'_> {
             call.record(CallOutcome::Failure);
             return Err(Failed::Unsent);
         }
-        let (mut head, body) = answer.into_parts();
+        let (mut head, mut body) = answer.into_parts();
         remove_between_hops(&mut head.headers);
-        let body = body.map_err(BodyError::from).boxed_unsync();
         if status.is_server_error() {
             call.record(CallOutcome::Failure);
             let answer = Response::from_parts(head, AnswerBody::plain(body));
             return Err(Failed::Answered(Box::new(answer)));
         }
-        let until = match self.matched.route.answer {
-            AnswerKind::Bounded => self.deadline.left().map(|left| Instant::now() + left),
-            AnswerKind::Endless => None,
-        };
-        Ok(Response::from_parts(
-            head,
-            AnswerBody::of(body, call, until),
-        ))
+        match self.matched.route.answer {
+            AnswerKind::Bounded => {
+                let left = self.deadline.left().unwrap_or_default();
+                body.due(Instant::now() + left);
+            }
+            AnswerKind::Endless => {}
+        }
+        Ok(Response::from_parts(head, AnswerBody::of(body, call)))
     }
 }
 

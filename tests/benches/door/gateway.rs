@@ -15,6 +15,7 @@ use gateway_example::auth::{
     Authenticator, KeySet, KeySetSettings, KeySource, LocalIssuer, TokenVerifier,
 };
 use gateway_example::limits::{Limits, LimitsConfig};
+use gateway_example::log::Log;
 use gateway_example::{Gateway, GatewayConfig, Upstreams, serve};
 use tokio::net::TcpListener;
 
@@ -132,16 +133,17 @@ pub(crate) fn run(arguments: &[String]) {
     runtime.block_on(gateway(folder, service.parse().unwrap(), port));
 }
 
-/// A line for each request, each written by itself, as the program does.
+/// A line for each request, written as the program does.
 fn log_to(file: &Path) {
     let file = OpenOptions::new()
         .create(true)
         .append(true)
         .open(file)
         .unwrap();
+    let log = Log::start(file).unwrap();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
-        .with_writer(std::sync::Arc::new(file))
+        .with_writer(move || log.clone())
         .init();
 }
 

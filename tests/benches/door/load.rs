@@ -1,6 +1,6 @@
 //! As many requests as there can be, and what they cost whoever is asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -81,22 +81,11 @@ impl Load {
 /// Asks as often as it is answered.
 pub(crate) fn full(server: &Server, target: &Target) -> Load {
     let (before, began) = (server.cpu_seconds(), Instant::now());
-    let mut wrk = Command::new("taskset");
-    wrk.args(["-c", OTHER_CORE, "wrk", "-t1", "-c", CONNECTIONS]);
-    wrk.arg(format!("-d{}s", seconds()));
-    if let Some(authorization) = &target.authorization {
-        wrk.arg("-H").arg(format!("authorization: {authorization}"));
-    }
-    if let Some(script) = &target.script {
-        wrk.arg("-s").arg(script);
-    }
-    wrk.arg(format!("http://127.0.0.1:{}{}", target.port, target.path));
-    let output = wrk.output().unwrap();
+    let text = wrk(target, seconds(), target.script.as_deref());
     let seconds = began.elapsed().as_secs_f64();
     let cpu_seconds = server.cpu_seconds() - before;
-    let text = String::from_utf8_lossy(&output.stdout);
     let is_fine = !text.contains("Non-2xx") && !text.contains("Socket errors");
-    assert!(is_fine, "{target:?}: {text}");
+    assert!(is_fine, "{target:?}: {text}{}", statuses(target));
     let mut lines = text.lines();
     let requests = lines.find_map(|line| line.trim().split_once(" requests in "));
     let requests = requests.unwrap_or_else(|| panic!("{target:?}: {text}"));
@@ -105,6 +94,39 @@ pub(crate) fn full(server: &Server, target: &Target) -> Load {
         seconds,
         cpu_seconds,
     }
+}
+
+/// What is answered to the same load, asked once more for a second.
+fn statuses(target: &Target) -> String {
+    const COUNTING: &str = "local all = {}\ncounts = {}\nsample = ''\n\
+        function setup(thread) table.insert(all, thread) end\n\
+        function response(status, headers, body)\n  \
+          counts[tostring(status)] = (counts[tostring(status)] or 0) + 1\n  \
+          if status >= 400 then sample = body end\nend\n\
+        function done()\n  for _, thread in ipairs(all) do\n    \
+          for status, count in pairs(thread:get('counts')) do print('status ' .. status .. ': ' .. count) end\n    \
+          print(thread:get('sample'))\n  end\nend\n";
+    let asking = target.script.as_ref();
+    let asking = asking.map(|script| std::fs::read_to_string(script).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("statuses.lua");
+    std::fs::write(&script, asking.unwrap_or_default() + COUNTING).unwrap();
+    format!("asked once more: {}", wrk(target, 1, Some(&script)))
+}
+
+fn wrk(target: &Target, seconds: u64, script: Option<&Path>) -> String {
+    let mut wrk = Command::new("taskset");
+    wrk.args(["-c", OTHER_CORE, "wrk", "-t1", "-c", CONNECTIONS]);
+    wrk.arg(format!("-d{seconds}s"));
+    if let Some(authorization) = &target.authorization {
+        wrk.arg("-H").arg(format!("authorization: {authorization}"));
+    }
+    if let Some(script) = script {
+        wrk.arg("-s").arg(script);
+    }
+    wrk.arg(format!("http://127.0.0.1:{}{}", target.port, target.path));
+    let output = wrk.output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The one in the middle.
