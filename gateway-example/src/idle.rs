@@ -44,6 +44,11 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// Begins to be idle now, if nothing is under way.
+    pub(crate) fn touch(&self) {
+        self.seen().last = Instant::now();
+    }
+
     /// Completes when nothing has been under way for that long.
     pub(crate) async fn idle_for(&self, time: Duration) {
         loop {

@@ -25,6 +25,7 @@ mod alarm;
 pub mod auth;
 mod body;
 pub mod config;
+mod connection;
 mod documents;
 mod figures;
 mod gateway;

@@ -13,13 +13,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::alarm::ConnectionTimer;
 use crate::config::Bounds;
+use crate::connection::hold;
 use crate::gateway::Gateway;
 use crate::idle::Activity;
 use crate::workers::Workers;
@@ -66,7 +66,7 @@ pub async fn serve(
     let connections = Arc::new(Connections::new(bounds));
     let builder = builder(bounds);
     let workers = Workers::start()?;
-    let graceful = GracefulShutdown::new();
+    let (close, told) = watch::channel(());
     let said = gateway.clone();
     let mut stop = pin!(async move {
         stop.await;
@@ -99,8 +99,7 @@ pub async fn serve(
             metrics::counter!("folio_gateway_connections_refused_total").increment(1);
             continue;
         };
-        let watcher = graceful.watcher();
-        let (mut builder, gateway) = (builder.clone(), gateway.clone());
+        let (mut builder, gateway, told) = (builder.clone(), gateway.clone(), told.clone());
         builder.http1().timer(ConnectionTimer::default());
         let idle = Duration::from_millis(bounds.header_ms.into()).saturating_add(GRACE);
         // Its thread watches it from now on, and ours no more.
@@ -121,19 +120,18 @@ pub async fn serve(
                     Ok::<_, Infallible>(answer.map(|body| body.during(busy)))
                 }
             });
-            let connection = watcher.watch(builder.serve_connection(prepared(stream), service));
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(error, %peer, "a connection ended badly");
-                },
-                () = activity.idle_for(idle) => {}
+            let connection = builder.serve_connection(prepared(stream), service);
+            if let Err(error) = hold(connection, activity, idle, told).await {
+                tracing::debug!(error, %peer, "a connection ended badly");
             }
         });
     }
     drop(listener);
     sleep(FIRST_REQUEST).await;
+    drop(told);
+    let _ = close.send(());
     let drain = Duration::from_millis(bounds.drain_ms.into());
-    if timeout(drain, graceful.shutdown()).await.is_err() {
+    if timeout(drain, close.closed()).await.is_err() {
         tracing::warn!("requests were still under way at the end of the drain");
     }
     Ok(())

@@ -1,0 +1,111 @@
+//! One connection of a client, until it is closed.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::sync::watch;
+use tokio::task::yield_now;
+
+use crate::idle::Activity;
+
+/// Serves a connection until it ends. It is closed when it has been idle for that long, and when it is `told` to close: after the
+/// answer to what was asked on it by then.
+///
+/// # Cancel safety
+///
+/// Dropping the future breaks the connection off.
+pub(crate) async fn hold<C: GracefulConnection>(
+    connection: C,
+    activity: Activity,
+    idle: Duration,
+    mut told: watch::Receiver<()>,
+) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            _ = told.changed(), if !is_closing => {}
+            () = activity.idle_for(idle) => if is_closing {
+                return Ok(());
+            },
+        }
+        // What has come by now may still be with the system. Who sent it would be broken off, and not know what became of it: so
+        // the runtime looks for it, and it is read, before this is closed.
+        yield_now().await;
+        if let Poll::Ready(ended) =
+            poll_fn(|task| Poll::Ready(connection.as_mut().poll(task))).await
+        {
+            return ended;
+        }
+        connection.as_mut().graceful_shutdown();
+        is_closing = true;
+        // Whoever does not let it close has as long for that.
+        activity.touch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io::{Read as _, Write as _};
+
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto::Builder;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// What came last before a connection was closed was with the system yet when it was closed, and was never read: the client
+    /// saw its connection broken off under its request.
+    #[tokio::test]
+    async fn what_is_asked_just_before_a_connection_is_closed_is_answered() {
+        for requests_before in [0, 1] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let (close, told) = watch::channel(());
+            let activity = Activity::begin();
+            let (asked, mut answered) = watch::channel(());
+            let service = service_fn(move |_: Request<Incoming>| {
+                let _ = asked.send(());
+                async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("well")))) }
+            });
+            let held = tokio::spawn(async move {
+                let builder = Builder::new(TokioExecutor::new());
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                hold(connection, activity, PATIENCE, told).await.unwrap();
+            });
+            for _ in 0..requests_before {
+                client.write_all(REQUEST).unwrap();
+                timeout(PATIENCE, answered.changed())
+                    .await
+                    .unwrap()
+                    .unwrap();
+            }
+            yield_now().await;
+            // Nothing else runs between these two.
+            client.write_all(REQUEST).unwrap();
+            close.send(()).unwrap();
+            timeout(PATIENCE, held).await.unwrap().unwrap();
+            client.set_nonblocking(false).unwrap();
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).unwrap();
+            let count = answers.matches("HTTP/1.1 200").count();
+            assert_eq!(count, requests_before + 1, "{answers}");
+        }
+    }
+}
