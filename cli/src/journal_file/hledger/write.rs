@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use folio_core::{Currency, Money};
 
-use super::{JournalAccount, Transaction, signed};
+use crate::journal_file::{JournalAccount, Transaction, signed};
 
 /// Writes the head of a journal: its currencies and accounts; `note` is a comment on its first line.
 ///

@@ -6,8 +6,8 @@ use chrono::NaiveDate;
 use folio_core::{Amount, Currency, Money};
 use serde::de::DeserializeOwned;
 
-use super::{Journal, JournalAccount, JournalError, Transaction};
 use crate::client::{EntryLeg, Side};
+use crate::journal_file::{Journal, JournalAccount, JournalError, Transaction};
 
 /// Reads a journal.
 ///
@@ -369,7 +369,7 @@ fn sums(legs: &[EntryLeg]) -> Line<BTreeMap<Currency, Money>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal_file::write::{head, write};
+    use crate::journal_file::hledger::{head, write};
 
     const SAMPLE: &str = "\
 ; as known at position 9
@@ -406,7 +406,7 @@ account assets:cash  ; type: A
         assert_eq!((first.line, first.id.as_deref()), (9, Some("e-1")));
         assert_eq!(first.reference.as_deref(), Some("r-1"));
         assert_eq!(first.description.as_deref(), Some("rent, in part"));
-        let legs: Vec<_> = first.legs.iter().map(super::super::signed).collect();
+        let legs: Vec<_> = first.legs.iter().map(crate::journal_file::signed).collect();
         assert_eq!(legs, ["12.50 EUR", "-12.50 EUR"]);
         assert_eq!(second.exchange.as_ref().unwrap().rate, "163.455");
     }
