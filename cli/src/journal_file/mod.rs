@@ -2,10 +2,15 @@
 //!
 //! Amounts are exact, whatever their size.
 
+mod accounts;
+mod amount;
+mod draft;
 pub mod hledger;
 
+use std::io;
+
 use chrono::NaiveDate;
-use folio_core::{Amount, Currency};
+use folio_core::Currency;
 use thiserror::Error;
 
 pub use hledger::{head, parse, write};
@@ -65,16 +70,33 @@ pub struct JournalError {
     pub what: String,
 }
 
-/// The amount of a leg as a journal has it: positive for a debit.
-fn signed(leg: &EntryLeg) -> String {
-    let amount: Amount = leg.amount;
-    let sign = match leg.side {
-        crate::client::Side::Debit => "",
-        crate::client::Side::Credit => "-",
-    };
-    format!(
-        "{sign}{} {}",
-        amount.amount_text(),
-        amount.currency().code()
-    )
+/// What comes of a part of a line; what is wrong with it is told with the line's number further up.
+type Line<T> = Result<T, String>;
+
+impl JournalAccount {
+    /// An account of which nothing is told: a recording one that grows by debits.
+    fn undeclared(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            currency: None,
+            kind: "recording".to_owned(),
+            normal_side: "debit".to_owned(),
+        }
+    }
+}
+
+impl Transaction {
+    /// What a transaction has no place for, by the names of its notes.
+    fn notes(&self) -> io::Result<Vec<(&'static str, String)>> {
+        let exchange = self.exchange.as_ref();
+        let notes = [
+            ("entry", self.id.clone()),
+            ("reverses", self.reverses.clone()),
+            ("exchange", exchange.map(serde_json::to_string).transpose()?),
+        ];
+        let told = notes
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)));
+        Ok(told.collect())
+    }
 }
