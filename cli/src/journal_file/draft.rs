@@ -54,6 +54,11 @@ impl Draft {
         Ok(())
     }
 
+    /// Whether a posting was read.
+    pub(super) fn has_postings(&self) -> bool {
+        self.rest.is_some() || !self.transaction.legs.is_empty()
+    }
+
     /// A note of the ledger's own: what a transaction has no place for.
     pub(super) fn note(&mut self, name: &str, text: String) -> Line<()> {
         let transaction = &mut self.transaction;
@@ -111,7 +116,7 @@ pub(super) fn day(text: &str) -> Line<NaiveDate> {
 }
 
 /// Fills what is told in one place only.
-fn once<T>(name: &str, slot: &mut Option<T>, value: T) -> Line<()> {
+pub(super) fn once<T>(name: &str, slot: &mut Option<T>, value: T) -> Line<()> {
     match slot.replace(value) {
         Some(_) => Err(format!("folio-{name} is told twice")),
         None => Ok(()),

@@ -1,21 +1,31 @@
-//! A book as a plain-text journal, in a documented part of the format of [`hledger`].
+//! A book as a plain-text journal, in a documented part of the format of [`hledger`] or of [`beancount`].
 //!
-//! Amounts are exact, whatever their size.
+//! What is outside of that part is refused, with its line. Amounts are exact, whatever their size.
 
 mod accounts;
 mod amount;
+pub mod beancount;
 mod draft;
 pub mod hledger;
 
-use std::io;
+use std::io::{self, Write};
+use std::path::Path;
 
+use beancount::AccountNames;
 use chrono::NaiveDate;
 use folio_core::Currency;
 use thiserror::Error;
 
-pub use hledger::{head, parse, write};
-
 use crate::client::{EntryLeg, Exchange};
+
+/// Whose format a journal is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum JournalFormat {
+    /// As hledger reads it
+    Hledger,
+    /// As beancount reads it
+    Beancount,
+}
 
 /// A journal.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -70,8 +80,98 @@ pub struct JournalError {
     pub what: String,
 }
 
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct JournalWriter<W> {
+    out: W,
+    style: Style,
+}
+
+/// What has to be known of a journal's head when its transactions are written.
+#[derive(Debug)]
+enum Style {
+    Hledger,
+    Beancount(AccountNames),
+}
+
 /// What comes of a part of a line; what is wrong with it is told with the line's number further up.
 type Line<T> = Result<T, String>;
+
+impl JournalFormat {
+    /// The format of a file by its name: beancount's where that ends in `.beancount` or `.bean`, and
+    /// hledger's for any other.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
+        let is = |ending: &str| {
+            file.extension()
+                .is_some_and(|found| found.eq_ignore_ascii_case(ending))
+        };
+        if is("beancount") || is("bean") {
+            Self::Beancount
+        } else {
+            Self::Hledger
+        }
+    }
+
+    /// Reads a journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], which names a line that is not understood.
+    pub fn parse(self, text: &str) -> Result<Journal, JournalError> {
+        match self {
+            Self::Hledger => hledger::parse(text),
+            Self::Beancount => beancount::parse(text),
+        }
+    }
+}
+
+impl<W: Write> JournalWriter<W> {
+    /// Writes the head of a journal: its accounts; `note` is a comment on its first line.
+    ///
+    /// # Errors
+    ///
+    /// When `out` fails.
+    pub fn begin(
+        format: JournalFormat,
+        mut out: W,
+        note: &str,
+        accounts: &[JournalAccount],
+    ) -> io::Result<Self> {
+        let style = match format {
+            JournalFormat::Hledger => {
+                hledger::head(&mut out, note, accounts)?;
+                Style::Hledger
+            }
+            JournalFormat::Beancount => {
+                Style::Beancount(beancount::head(&mut out, note, accounts)?)
+            }
+        };
+        Ok(Self { out, style })
+    }
+
+    /// Writes a transaction.
+    ///
+    /// # Errors
+    ///
+    /// When `out` fails, and in beancount's format where an account is not one of those that the
+    /// journal began with.
+    pub fn write(&mut self, transaction: &Transaction) -> io::Result<()> {
+        match &self.style {
+            Style::Hledger => hledger::write(&mut self.out, transaction),
+            Style::Beancount(names) => beancount::write(&mut self.out, names, transaction),
+        }
+    }
+
+    /// Writes out what is still in memory.
+    ///
+    /// # Errors
+    ///
+    /// When `out` fails.
+    pub fn end(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
 
 impl JournalAccount {
     /// An account of which nothing is told: a recording one that grows by debits.
@@ -100,3 +200,6 @@ impl Transaction {
         Ok(told.collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
