@@ -6,7 +6,7 @@ use ledger_example::BookName;
 use thiserror::Error;
 
 use crate::client::{ClientError, LedgerAddress, LedgerClient, PostedEntry};
-use crate::journal_file::{JournalAccount, Transaction, head, write};
+use crate::journal_file::{JournalAccount, JournalFormat, JournalWriter, Transaction};
 use crate::progress::progress_bar;
 
 /// What to export.
@@ -18,9 +18,12 @@ pub struct ExportArgs {
     /// The book, where several are read there
     #[arg(long)]
     pub book: Option<BookName>,
+    /// Which program is to read the journal
+    #[arg(long, value_enum, default_value_t = JournalFormat::Hledger)]
+    pub format: JournalFormat,
 }
 
-/// Writes the book, as it is known at the moment, for hledger to read.
+/// Writes the book, as it is known at the moment, for a program of others to read.
 ///
 /// # Errors
 ///
@@ -28,12 +31,15 @@ pub struct ExportArgs {
 pub async fn run(args: ExportArgs, out: impl Write) -> Result<(), ExportError> {
     let ledger =
         LedgerClient::new(args.url, "export").map_err(|source| ExportError::Ledger { source })?;
-    export(&ledger.with_book(args.book), out).await
+    export(&ledger.with_book(args.book), args.format, out).await
 }
 
-async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportError> {
+async fn export(
+    ledger: &LedgerClient,
+    format: JournalFormat,
+    out: impl Write,
+) -> Result<(), ExportError> {
     let failed = |source| ExportError::Ledger { source };
-    let mut out = BufWriter::new(out);
     let mut page = ledger.entries_page(None, None).await.map_err(failed)?;
     // The rest is asked for as it was known when the first page was answered.
     let known_at = page.known_at.ok_or(ExportError::SeveralBooks)?;
@@ -56,12 +62,12 @@ async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportErro
         }
     }
     let note = format!("a book of Folio, as known at position {known_at}");
-    head(&mut out, &note, &accounts)?;
+    let mut journal = JournalWriter::begin(format, BufWriter::new(out), &note, &accounts)?;
     let bar = progress_bar("entries", usize::try_from(known_at.number()).unwrap_or(0));
     loop {
         for entry in page.entries {
             bar.set_position(entry.position.number().unsigned_abs());
-            write(&mut out, &transaction(entry))?;
+            journal.write(&transaction(entry))?;
         }
         let Some(cursor) = page.next_cursor else {
             break;
@@ -71,7 +77,7 @@ async fn export(ledger: &LedgerClient, out: impl Write) -> Result<(), ExportErro
             .await
             .map_err(failed)?;
     }
-    Ok(out.flush()?)
+    Ok(journal.end()?)
 }
 
 fn transaction(entry: PostedEntry) -> Transaction {

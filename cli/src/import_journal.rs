@@ -16,7 +16,7 @@ use crate::client::{
     ClientError, LedgerAddress, LedgerClient, NewEntry, OpenAccount, Overdraft, PostingStatus,
     Problem,
 };
-use crate::journal_file::{Journal, JournalAccount, JournalError, Transaction, parse};
+use crate::journal_file::{Journal, JournalAccount, JournalError, JournalFormat, Transaction};
 use crate::progress::progress_bar;
 
 /// Entries in one request.
@@ -27,7 +27,8 @@ const ACTOR: &str = "import-journal";
 /// What to import, and where to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImportJournalArgs {
-    /// The journal, in the part of hledger's format that `ledger export` writes
+    /// The journal: in the part of beancount's format that is read where it ends in `.beancount` or `.bean`, of
+    /// hledger's where it does not
     pub file: PathBuf,
     /// The accounts service of the book
     #[arg(long, default_value = LedgerAddress::COMMANDS)]
@@ -62,7 +63,9 @@ pub async fn run(args: ImportJournalArgs) -> Result<JournalSummary, ImportJourna
             file: file.clone(),
             source,
         })?;
-    let journal = parse(&text).map_err(|source| ImportJournalError::NoJournal { file, source })?;
+    let journal = JournalFormat::of(&args.file)
+        .parse(&text)
+        .map_err(|source| ImportJournalError::NoJournal { file, source })?;
     let ledger = LedgerClient::new(args.url, ACTOR)
         .map_err(|source| ImportJournalError::Ledger { source })?;
     import(&ledger, journal).await

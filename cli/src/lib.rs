@@ -104,9 +104,9 @@ enum Command {
     Import(import::ImportArgs),
     /// List where a bank's printed balances and the ledger's differ.
     Reconcile(reconcile::ReconcileArgs),
-    /// Write the book as a plain-text journal that hledger reads.
+    /// Write the book as a plain-text journal that hledger or beancount reads.
     Export(export::ExportArgs),
-    /// Post the transactions of a plain-text journal, in the part of hledger's format that is written.
+    /// Post the transactions of a plain-text journal, in the documented part of hledger's or beancount's format.
     ImportJournal(import_journal::ImportJournalArgs),
     /// Check what must be so of a book after every command, and name the first event after which it is not.
     Check(check::CheckArgs),

@@ -1,29 +1,31 @@
-//! A book as a plain-text journal, as hledger reads it: a documented part of its format.
+//! A book as a plain-text journal, in a documented part of the format of [`hledger`] or of [`beancount`].
 //!
-//! What is written and read:
-//!
-//! * `; comment` lines, and `commodity 1000.00 EUR`, which says a currency's decimals;
-//! * `account NAME  ; kind: …, normal-side: …, currency: …`, where what is left out is a recording
-//!   account that grows by debits;
-//! * transactions, `2026-03-31 * (reference) description`, with two postings or more of the form
-//!   `ACCOUNT  -12.50 EUR`, at least two spaces before the amount, which is positive for a debit; one
-//!   posting may be without its amount. A colon in an account's name is a dot in its id.
-//! * comments within a transaction, of which those that begin with `folio-` are the ledger's own: what a
-//!   transaction has no place for.
-//!
-//! Anything else is refused, with its line. Amounts are exact, whatever their size.
+//! What is outside of that part is refused, with its line. Amounts are exact, whatever their size.
 
-mod parse;
-mod write;
+mod accounts;
+mod amount;
+pub mod beancount;
+mod draft;
+pub mod hledger;
 
+use std::io::{self, Write};
+use std::path::Path;
+
+use beancount::AccountNames;
 use chrono::NaiveDate;
-use folio_core::{Amount, Currency};
+use folio_core::Currency;
 use thiserror::Error;
 
-pub use parse::parse;
-pub use write::{head, write};
-
 use crate::client::{EntryLeg, Exchange};
+
+/// Whose format a journal is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum JournalFormat {
+    /// As hledger reads it
+    Hledger,
+    /// As beancount reads it
+    Beancount,
+}
 
 /// A journal.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -78,16 +80,126 @@ pub struct JournalError {
     pub what: String,
 }
 
-/// The amount of a leg as a journal has it: positive for a debit.
-fn signed(leg: &EntryLeg) -> String {
-    let amount: Amount = leg.amount;
-    let sign = match leg.side {
-        crate::client::Side::Debit => "",
-        crate::client::Side::Credit => "-",
-    };
-    format!(
-        "{sign}{} {}",
-        amount.amount_text(),
-        amount.currency().code()
-    )
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct JournalWriter<W> {
+    out: W,
+    style: Style,
 }
+
+/// What has to be known of a journal's head when its transactions are written.
+#[derive(Debug)]
+enum Style {
+    Hledger,
+    Beancount(AccountNames),
+}
+
+/// What comes of a part of a line; what is wrong with it is told with the line's number further up.
+type Line<T> = Result<T, String>;
+
+impl JournalFormat {
+    /// The format of a file by its name: beancount's where that ends in `.beancount` or `.bean`, and
+    /// hledger's for any other.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
+        let is = |ending: &str| {
+            file.extension()
+                .is_some_and(|found| found.eq_ignore_ascii_case(ending))
+        };
+        if is("beancount") || is("bean") {
+            Self::Beancount
+        } else {
+            Self::Hledger
+        }
+    }
+
+    /// Reads a journal.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], which names a line that is not understood.
+    pub fn parse(self, text: &str) -> Result<Journal, JournalError> {
+        match self {
+            Self::Hledger => hledger::parse(text),
+            Self::Beancount => beancount::parse(text),
+        }
+    }
+}
+
+impl<W: Write> JournalWriter<W> {
+    /// Writes the head of a journal: its accounts; `note` is a comment on its first line.
+    ///
+    /// # Errors
+    ///
+    /// When `out` fails.
+    pub fn begin(
+        format: JournalFormat,
+        mut out: W,
+        note: &str,
+        accounts: &[JournalAccount],
+    ) -> io::Result<Self> {
+        let style = match format {
+            JournalFormat::Hledger => {
+                hledger::head(&mut out, note, accounts)?;
+                Style::Hledger
+            }
+            JournalFormat::Beancount => {
+                Style::Beancount(beancount::head(&mut out, note, accounts)?)
+            }
+        };
+        Ok(Self { out, style })
+    }
+
+    /// Writes a transaction.
+    ///
+    /// # Errors
+    ///
+    /// When `out` fails, and in beancount's format where an account is not one of those that the
+    /// journal began with.
+    pub fn write(&mut self, transaction: &Transaction) -> io::Result<()> {
+        match &self.style {
+            Style::Hledger => hledger::write(&mut self.out, transaction),
+            Style::Beancount(names) => beancount::write(&mut self.out, names, transaction),
+        }
+    }
+
+    /// Writes out what is still in memory.
+    ///
+    /// # Errors
+    ///
+    /// When `out` fails.
+    pub fn end(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl JournalAccount {
+    /// An account of which nothing is told: a recording one that grows by debits.
+    fn undeclared(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            currency: None,
+            kind: "recording".to_owned(),
+            normal_side: "debit".to_owned(),
+        }
+    }
+}
+
+impl Transaction {
+    /// What a transaction has no place for, by the names of its notes.
+    fn notes(&self) -> io::Result<Vec<(&'static str, String)>> {
+        let exchange = self.exchange.as_ref();
+        let notes = [
+            ("entry", self.id.clone()),
+            ("reverses", self.reverses.clone()),
+            ("exchange", exchange.map(serde_json::to_string).transpose()?),
+        ];
+        let told = notes
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)));
+        Ok(told.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,12 @@
-//! Writing a journal.
+//! Writing a journal in hledger's format.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use folio_core::{Currency, Money};
 
-use super::{JournalAccount, Transaction, signed};
+use crate::journal_file::amount::signed;
+use crate::journal_file::{JournalAccount, Transaction};
 
 /// Writes the head of a journal: its currencies and accounts; `note` is a comment on its first line.
 ///
@@ -57,14 +58,8 @@ pub fn write(out: &mut impl Write, transaction: &Transaction) -> io::Result<()> 
         write!(out, " {description}")?;
     }
     writeln!(out)?;
-    let notes = [
-        ("entry", transaction.id.as_deref()),
-        ("reverses", transaction.reverses.as_deref()),
-    ];
-    for (name, value) in notes {
-        if let Some(value) = value {
-            writeln!(out, "    ; folio-{name}: {value}")?;
-        }
+    for (name, text) in transaction.notes()? {
+        writeln!(out, "    ; folio-{name}: {text}")?;
     }
     // As JSON, which has no line breaks: texts that would mean something else where they belong.
     let texts = [
@@ -76,10 +71,6 @@ pub fn write(out: &mut impl Write, transaction: &Transaction) -> io::Result<()> 
             writeln!(out, "    ; folio-{name}: {}", serde_json::to_string(text)?)?;
         }
     }
-    if let Some(exchange) = &transaction.exchange {
-        let json = serde_json::to_string(exchange)?;
-        writeln!(out, "    ; folio-exchange: {json}")?;
-    }
     for leg in &transaction.legs {
         writeln!(out, "    {}  {}", leg.account_id, signed(leg))?;
     }
@@ -88,10 +79,15 @@ pub fn write(out: &mut impl Write, transaction: &Transaction) -> io::Result<()> 
 
 /// Whether a text may stand between brackets.
 fn fits_code(text: &str) -> bool {
-    !text.contains(['(', ')', ';']) && text.trim() == text
+    fits(text) && !text.contains(['(', ')'])
 }
 
 /// Whether a text may stand at the end of a transaction's line.
 fn fits_line(text: &str) -> bool {
-    !text.contains([';', '|']) && !text.starts_with(['(', '*', '!']) && text.trim() == text
+    fits(text) && !text.contains('|') && !text.starts_with(['(', '*', '!'])
+}
+
+/// Whether a text may be a part of a line, and comes back as it is.
+fn fits(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains(|c: char| c == ';' || c.is_control())
 }

@@ -1,13 +1,11 @@
-//! Reading a journal.
+//! Reading a journal in hledger's format.
 
-use std::collections::BTreeMap;
+use folio_core::Money;
 
-use chrono::NaiveDate;
-use folio_core::{Amount, Currency, Money};
-use serde::de::DeserializeOwned;
-
-use super::{Journal, JournalAccount, JournalError, Transaction};
-use crate::client::{EntryLeg, Side};
+use crate::journal_file::accounts::{self, Accounts};
+use crate::journal_file::amount::{currency, has_none_of, money};
+use crate::journal_file::draft::{Draft, day};
+use crate::journal_file::{Journal, JournalAccount, JournalError, Line, Transaction};
 
 /// Reads a journal.
 ///
@@ -21,28 +19,17 @@ pub fn parse(text: &str) -> Result<Journal, JournalError> {
     }
     reader.end_transaction()?;
     Ok(Journal {
-        accounts: reader.accounts.into_values().collect(),
+        accounts: reader.accounts.into_vec(),
         transactions: reader.transactions,
     })
 }
 
 #[derive(Default)]
 struct Reader {
-    accounts: BTreeMap<String, JournalAccount>,
-    /// By which name each id was written first.
-    names: BTreeMap<String, String>,
+    accounts: Accounts,
     transactions: Vec<Transaction>,
-    open: Option<Open>,
+    open: Option<Draft>,
 }
-
-/// A transaction whose postings are being read.
-struct Open {
-    transaction: Transaction,
-    /// The account of the posting without an amount.
-    rest: Option<String>,
-}
-
-type Line<T> = Result<T, String>;
 
 impl Reader {
     fn take_in(&mut self, number: usize, line: &str) -> Result<(), JournalError> {
@@ -53,12 +40,7 @@ impl Reader {
         let is_indented = line.starts_with([' ', '\t']);
         let text = line.trim();
         if is_indented && !text.is_empty() {
-            return match &mut self.open {
-                Some(_) => self.part(text).map_err(here),
-                None => Err(here(
-                    "an indented line belongs to no transaction".to_owned(),
-                )),
-            };
+            return self.part(text).map_err(here);
         }
         self.end_transaction()?;
         if text.is_empty() || text.starts_with([';', '#', '*']) {
@@ -81,11 +63,11 @@ impl Reader {
 
     /// A posting, or a comment within a transaction.
     fn part(&mut self, text: &str) -> Line<()> {
+        let Some(draft) = &mut self.open else {
+            return Err("an indented line belongs to no transaction".to_owned());
+        };
         if let Some(comment) = text.strip_prefix(';') {
-            let Some(open) = &mut self.open else {
-                return Ok(());
-            };
-            return note(&mut open.transaction, comment.trim());
+            return note(draft, comment.trim());
         }
         if text.starts_with(['(', '[']) {
             return Err("virtual postings are outside of what is read".to_owned());
@@ -95,142 +77,66 @@ impl Reader {
         }
         let text = text.split(';').next().unwrap_or_default().trim_end();
         let split = text.find("  ").into_iter().chain(text.find('\t')).min();
-        let (name, amount) = match split {
+        let (name, told) = match split {
             Some(at) => text.split_at(at),
             None => (text, ""),
         };
-        let id = self.id(name.trim())?;
-        let amount = amount.trim();
-        if amount.is_empty() {
-            let Some(open) = &mut self.open else {
-                return Ok(());
-            };
-            if open.rest.replace(id).is_some() {
-                return Err("two postings of one transaction have no amount".to_owned());
-            }
-            return Ok(());
-        }
-        let leg = leg(id, signed(amount)?)?;
-        self.occurs(&leg)?;
-        if let Some(open) = &mut self.open {
-            open.transaction.legs.push(leg);
-        }
-        Ok(())
+        let id = id(name.trim(), &mut self.accounts)?;
+        let told = Some(told.trim()).filter(|told| !told.is_empty());
+        let amount = told.map(amount).transpose()?;
+        draft.post(id, amount, &mut self.accounts)
     }
 
     fn end_transaction(&mut self) -> Result<(), JournalError> {
-        let Some(Open {
-            mut transaction,
-            rest,
-        }) = self.open.take()
-        else {
-            return Ok(());
-        };
-        let line = transaction.line;
-        let failed = |what: String| JournalError { line, what };
-        if let Some(id) = rest {
-            let leg = inferred(id, &transaction.legs).map_err(failed)?;
-            self.occurs(&leg).map_err(failed)?;
-            transaction.legs.push(leg);
+        if let Some(draft) = self.open.take() {
+            self.transactions.push(draft.end(&mut self.accounts)?);
         }
-        if transaction.legs.len() < 2 {
-            return Err(failed("a transaction has two postings or more".to_owned()));
-        }
-        for (currency, sum) in sums(&transaction.legs).map_err(failed)? {
-            if !sum.is_zero() {
-                return Err(failed(format!(
-                    "the postings in {currency} add up to {}, not to zero",
-                    sum.amount_text()
-                )));
-            }
-        }
-        self.transactions.push(transaction);
         Ok(())
     }
 
     /// An account that is declared.
     fn declare(&mut self, rest: &str) -> Line<()> {
         let (name, comment) = rest.split_once(';').unwrap_or((rest, ""));
-        let id = self.id(name.trim())?;
-        let mut account = undeclared(&id);
+        let id = id(name.trim(), &mut self.accounts)?;
+        let mut account = JournalAccount::undeclared(&id);
         for tag in comment.split(',') {
             let Some((tag, value)) = tag.split_once(':') else {
                 continue;
             };
             let value = value.trim();
             match (tag.trim(), value) {
-                ("kind", "authorising" | "recording") => value.clone_into(&mut account.kind),
+                ("kind", kind) => account.kind = accounts::kind(kind)?,
                 ("normal-side", "debit" | "credit") => value.clone_into(&mut account.normal_side),
-                ("kind" | "normal-side", _) => return Err(format!("{value} is no {}", tag.trim())),
+                ("normal-side", _) => return Err(format!("{value} is no normal-side")),
                 ("currency", code) => account.currency = Some(currency(code)?),
                 _ => {}
             }
         }
-        if self.accounts.insert(id.clone(), account).is_some() {
-            return Err(format!(
-                "account {id} is declared twice, or after its first posting"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Notes that something is posted to an account.
-    fn occurs(&mut self, leg: &EntryLeg) -> Line<()> {
-        let id = &leg.account_id;
-        let account = self
-            .accounts
-            .entry(id.clone())
-            .or_insert_with(|| undeclared(id));
-        let currency = leg.amount.currency();
-        match account.currency {
-            Some(known) if known != currency => Err(format!(
-                "account {id} has postings in {known} and {currency}; an account has one currency"
-            )),
-            Some(_) | None => {
-                account.currency = Some(currency);
-                Ok(())
-            }
-        }
-    }
-
-    /// The id that an account's name stands for.
-    fn id(&mut self, name: &str) -> Line<String> {
-        let id = name.replace(':', ".");
-        if id.parse::<ledger_example::account::AccountId>().is_err() {
-            return Err(format!(
-                "{name:?} cannot be an account: a name is 1 to 64 letters, digits, '.', '_', '-' and ':', \
-                 the first a letter or a digit, with two spaces before an amount"
-            ));
-        }
-        let known = self
-            .names
-            .entry(id.clone())
-            .or_insert_with(|| name.to_owned());
-        if known != name {
-            return Err(format!("accounts {known} and {name} would be one, {id}"));
-        }
-        Ok(id)
+        self.accounts.declare(account)
     }
 }
 
-fn undeclared(id: &str) -> JournalAccount {
-    JournalAccount {
-        id: id.to_owned(),
-        currency: None,
-        kind: "recording".to_owned(),
-        normal_side: "debit".to_owned(),
+/// The id that an account's name stands for.
+fn id(name: &str, accounts: &mut Accounts) -> Line<String> {
+    let id = name.replace(':', ".");
+    if !accounts::is_id(&id) {
+        return Err(format!(
+            "{name:?} cannot be an account: a name is 1 to 64 letters, digits, '.', '_', '-' and ':', \
+             the first a letter or a digit, with two spaces before an amount"
+        ));
     }
+    accounts.named(&id, name)?;
+    Ok(id)
 }
 
 /// The first line of a transaction.
-fn begin(line: usize, text: &str) -> Line<Open> {
+fn begin(line: usize, text: &str) -> Line<Draft> {
     let text = text.split(';').next().unwrap_or_default().trim_end();
     let (date, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     if date.contains('=') {
         return Err("a second date is outside of what is read".to_owned());
     }
-    let date = NaiveDate::parse_from_str(&date.replace(['/', '.'], "-"), "%Y-%m-%d")
-        .map_err(|_| format!("{date} is no day; one is written 2026-03-31"))?;
+    let date = day(date)?;
     let mut rest = rest.trim_start();
     if rest.starts_with('!') {
         return Err(
@@ -238,75 +144,48 @@ fn begin(line: usize, text: &str) -> Line<Open> {
         );
     }
     rest = rest.strip_prefix('*').unwrap_or(rest).trim_start();
-    let mut reference = None;
+    let mut reference = "";
     if let Some(after) = rest.strip_prefix('(') {
-        let (code, after) = after
+        (reference, rest) = after
             .split_once(')')
             .ok_or_else(|| "a reference in brackets does not end".to_owned())?;
-        reference = Some(code.to_owned()).filter(|code| !code.is_empty());
-        rest = after.trim_start();
     }
-    Ok(Open {
-        transaction: Transaction {
-            line,
-            date,
-            id: None,
-            legs: Vec::new(),
-            reference,
-            description: Some(rest.to_owned()).filter(|text| !text.is_empty()),
-            exchange: None,
-            reverses: None,
-        },
-        rest: None,
-    })
+    Ok(Draft::new(line, date, reference, rest.trim_start()))
 }
 
 /// A comment of the ledger's own.
-fn note(transaction: &mut Transaction, comment: &str) -> Line<()> {
+fn note(draft: &mut Draft, comment: &str) -> Line<()> {
     let Some((name, value)) = comment
         .strip_prefix("folio-")
         .and_then(|note| note.split_once(": "))
     else {
         return Ok(());
     };
-    match name {
-        "entry" => transaction.id = Some(value.to_owned()),
-        "reverses" => transaction.reverses = Some(value.to_owned()),
-        "reference" => transaction.reference = Some(json(name, value)?),
-        "description" => transaction.description = Some(json(name, value)?),
-        "exchange" => transaction.exchange = Some(json(name, value)?),
-        _ => return Err(format!("folio-{name} is not known")),
-    }
-    Ok(())
-}
-
-fn json<T: DeserializeOwned>(name: &str, value: &str) -> Line<T> {
-    serde_json::from_str(value).map_err(|error| format!("folio-{name}: {error}"))
+    let text = match name {
+        "reference" | "description" => {
+            serde_json::from_str(value).map_err(|error| format!("folio-{name}: {error}"))?
+        }
+        _ => value.to_owned(),
+    };
+    draft.note(name, text)
 }
 
 /// `1000.00 EUR` or `EUR`: nothing of it is needed but that the currency is known.
 fn commodity(rest: &str) -> Line<()> {
     let text = rest.split(';').next().unwrap_or_default();
     let code = text.split_whitespace().last().unwrap_or_default();
-    currency(code).map(drop)
-}
-
-fn currency(code: &str) -> Line<Currency> {
-    Currency::from_code(code.trim_matches('"')).map_err(|error| error.to_string())
+    currency(code.trim_matches('"')).map(drop)
 }
 
 /// `-12.50 EUR` or `EUR -12.50`.
-fn signed(text: &str) -> Line<Money> {
-    for (sign, what) in [
+fn amount(text: &str) -> Line<Money> {
+    let outside = [
         ('@', "a price"),
         ('=', "a balance assertion"),
         ('{', "a lot"),
         (',', "a comma in a number"),
-    ] {
-        if text.contains(sign) {
-            return Err(format!("{what} ({sign}) is outside of what is read"));
-        }
-    }
+    ];
+    has_none_of(text, &outside)?;
     let is_code = |c: char| c.is_ascii_alphabetic() || c == '"';
     let (number, code) = match text.find(is_code) {
         Some(0) => {
@@ -317,59 +196,14 @@ fn signed(text: &str) -> Line<Money> {
         Some(start) => text.split_at(start),
         None => return Err(format!("{text} has no currency; write {text} EUR")),
     };
-    let number = number.trim();
-    let number = number.strip_prefix('+').unwrap_or(number);
-    Money::parse(number, currency(code.trim())?).map_err(|error| error.to_string())
-}
-
-fn leg(account_id: String, amount: Money) -> Line<EntryLeg> {
-    let (side, amount) = if amount.is_negative() {
-        (Side::Credit, amount.negated())
-    } else {
-        (Side::Debit, amount)
-    };
-    let amount = Amount::try_from(amount).map_err(|error| error.to_string())?;
-    Ok(EntryLeg {
-        account_id,
-        side,
-        amount,
-    })
-}
-
-/// The leg that makes the others add up to zero.
-fn inferred(account_id: String, legs: &[EntryLeg]) -> Line<EntryLeg> {
-    let sums = sums(legs)?;
-    let mut open = sums.into_values().filter(|sum| !sum.is_zero());
-    match (open.next(), open.next()) {
-        (Some(sum), None) => leg(account_id, sum.negated()),
-        (None, _) => Err("the posting without an amount would be of zero".to_owned()),
-        (Some(_), Some(_)) => {
-            Err("the posting without an amount would be in two currencies".to_owned())
-        }
-    }
-}
-
-fn sums(legs: &[EntryLeg]) -> Line<BTreeMap<Currency, Money>> {
-    let mut sums: BTreeMap<Currency, Money> = BTreeMap::new();
-    for leg in legs {
-        let currency = leg.amount.currency();
-        let sum = sums
-            .entry(currency)
-            .or_insert_with(|| Money::zero(currency));
-        let amount = leg.amount.money();
-        let after = match leg.side {
-            Side::Debit => sum.checked_add(amount),
-            Side::Credit => sum.checked_sub(amount),
-        };
-        *sum = after.map_err(|error| error.to_string())?;
-    }
-    Ok(sums)
+    money(number.trim(), code.trim().trim_matches('"'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal_file::write::{head, write};
+    use crate::journal_file::amount::signed;
+    use crate::journal_file::hledger::{head, write};
 
     const SAMPLE: &str = "\
 ; as known at position 9
@@ -406,7 +240,7 @@ account assets:cash  ; type: A
         assert_eq!((first.line, first.id.as_deref()), (9, Some("e-1")));
         assert_eq!(first.reference.as_deref(), Some("r-1"));
         assert_eq!(first.description.as_deref(), Some("rent, in part"));
-        let legs: Vec<_> = first.legs.iter().map(super::super::signed).collect();
+        let legs: Vec<_> = first.legs.iter().map(signed).collect();
         assert_eq!(legs, ["12.50 EUR", "-12.50 EUR"]);
         assert_eq!(second.exchange.as_ref().unwrap().rate, "163.455");
     }
