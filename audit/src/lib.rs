@@ -26,6 +26,7 @@
 
 mod altered;
 mod anchor;
+mod anchoring;
 mod bundle;
 mod checkpoints;
 mod error;
@@ -45,7 +46,7 @@ mod trusted;
 mod walk;
 
 pub use altered::Altered;
-pub use anchor::{Anchor, AnchorError, DatabaseAnchor, FileAnchor, Records};
+pub use anchor::{Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, Records};
 pub use error::{NotAsAnchored, ProveError, SealError};
 pub use keys::{LogKeys, LogKeysError};
 pub use prepare::{PrepareAuditError, ROLES, migrations, prepare};

@@ -56,7 +56,7 @@ impl SealArgs {
         }
         Ok(Some(Seals {
             keys: LogKeys::in_folder(folder, &name)?,
-            anchor: Arc::new(FileAnchor::open(anchor).await?),
+            anchors: Arc::new(FileAnchor::open(anchor).await?).into(),
         }))
     }
 }
