@@ -3,6 +3,8 @@
 mod database;
 mod file;
 mod records;
+#[cfg(feature = "witness")]
+mod witness;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,10 @@ use thiserror::Error;
 
 pub use database::DatabaseAnchor;
 pub use file::FileAnchor;
+#[cfg(feature = "witness")]
+pub(crate) use records::Piece;
+#[cfg(feature = "witness")]
+pub use witness::{WitnessAddressError, WitnessAnchor};
 
 use crate::error::Source;
 

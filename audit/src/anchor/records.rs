@@ -2,11 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Take};
+#[cfg(feature = "witness")]
+use std::io::{Seek as _, SeekFrom};
 
 use folio_proofs::note::SignedNote;
 
 use super::AnchorError;
 use super::file::{CUT_OFF, END, FileAnchor, damaged};
+
+/// Bytes that are read of a file at once, for whoever is elsewhere.
+#[cfg(feature = "witness")]
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// The checkpoints that a file had when it was opened, in the order in which they were appended.
 #[derive(Debug)]
@@ -18,6 +24,15 @@ pub(super) struct FileRecords {
 /// The notes in what a file of checkpoints has, wherever that is read from.
 #[derive(Debug)]
 pub(super) struct Notes<R>(BufReader<R>);
+
+/// A part of what a file has, which may begin and end within a record.
+#[cfg(feature = "witness")]
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    /// How long the file is.
+    pub(crate) end: u64,
+}
 
 impl FileRecords {
     /// All of them. They are read from the disk as they are asked for.
@@ -71,6 +86,22 @@ impl<R: Read> Iterator for Notes<R> {
             record.push(b'\n');
             SignedNote::parse(record).map_err(damaged)
         }))
+    }
+}
+
+#[cfg(feature = "witness")]
+impl FileAnchor {
+    /// What the file has from this byte on, or a part of that.
+    pub(crate) async fn piece(&self, from: u64) -> Result<Piece, AnchorError> {
+        self.blocking(move |path| {
+            let (mut file, end) = whole_records(path)?;
+            file.seek(SeekFrom::Start(from))?;
+            let mut bytes = Vec::new();
+            let rest = end.saturating_sub(from);
+            file.take(rest.min(PIECE_BYTES)).read_to_end(&mut bytes)?;
+            Ok(Piece { bytes, end })
+        })
+        .await
     }
 }
 
