@@ -1,9 +1,11 @@
-//! The keys of a log, in a folder.
+//! The keys of a log or a witness, in a folder.
 
+use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,7 +46,7 @@ pub enum LogKeysError {
         path: PathBuf,
     },
     /// The secret is none.
-    #[error("{} holds no signing key of this log; put the right one there, or delete it for a new one to be made", path.display())]
+    #[error("{} holds no signing key of this name; put the right one there, or delete it for a new one to be made", path.display())]
     NotASecret {
         /// The file.
         path: PathBuf,
@@ -60,7 +62,7 @@ pub enum LogKeysError {
         source: InvalidVerifyingKey,
     },
     /// There is no public key.
-    #[error("{} holds no public key; the service that seals the log writes it when it starts", path.display())]
+    #[error("{} holds no public key; whoever signs writes it when it starts", path.display())]
     NoneKnown {
         /// The file.
         path: PathBuf,
@@ -84,27 +86,10 @@ impl LogKeys {
     ///
     /// [`LogKeysError`].
     pub fn in_folder(folder: &Path, name: &KeyName) -> Result<Self, LogKeysError> {
-        let secret = folder.join(Self::SECRET_FILE);
-        if !secret.exists() {
-            fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
-            make(&secret, name)?;
-        }
-        let signing = Arc::new(read_secret(&secret, name)?);
-        let public = folder.join(Self::PUBLIC_FILE);
-        let mut keys = match read_public(&public) {
-            Ok(keys) => keys,
-            Err(LogKeysError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
-        if !keys.contains(signing.verifying_key()) {
-            keys.push(signing.verifying_key().clone());
-            let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
-            let written = write_beside(&public, lines.as_bytes(), 0o644)?;
-            fs::rename(&written, &public).map_err(|source| failed(&public, source))?;
-        }
-        let log = trusted(name, &keys).ok_or(LogKeysError::NoneKnown { path: public })?;
+        let signing = Arc::new(signing_key(folder, name)?);
+        let keys = publish(folder, signing.verifying_key())?;
+        let path = folder.join(Self::PUBLIC_FILE);
+        let log = trusted(name, &keys).ok_or(LogKeysError::NoneKnown { path })?;
         Ok(Self { signing, log })
     }
 
@@ -114,12 +99,7 @@ impl LogKeys {
     ///
     /// [`LogKeysError`], also when there is none.
     pub fn public(path: &Path) -> Result<Vec<VerifyingKey>, LogKeysError> {
-        let keys = read_public(path)?;
-        if keys.is_empty() {
-            let path = path.to_owned();
-            return Err(LogKeysError::NoneKnown { path });
-        }
-        Ok(keys)
+        public(path)
     }
 
     /// The log whose public keys are in this file. It is called as the first of them is.
@@ -134,6 +114,51 @@ impl LogKeys {
             path: path.to_owned(),
         })
     }
+}
+
+/// The key that signs, in this folder. It is made where there is none.
+pub(crate) fn signing_key(folder: &Path, name: &KeyName) -> Result<SigningKey, LogKeysError> {
+    let secret = folder.join(LogKeys::SECRET_FILE);
+    if !secret.exists() {
+        fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        make(&secret, name)?;
+    }
+    read_secret(&secret, name)
+}
+
+/// Writes a public key into this folder, below those of before. Answers with all of them.
+pub(crate) fn publish<K>(folder: &Path, key: &K) -> Result<Vec<K>, LogKeysError>
+where
+    K: FromStr<Err = InvalidVerifyingKey> + Display + Clone + PartialEq,
+{
+    let public = folder.join(LogKeys::PUBLIC_FILE);
+    let mut keys = match read_public(&public) {
+        Ok(keys) => keys,
+        Err(LogKeysError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    if !keys.contains(key) {
+        keys.push(key.clone());
+        let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        let written = write_beside(&public, lines.as_bytes(), 0o644)?;
+        fs::rename(&written, &public).map_err(|source| failed(&public, source))?;
+    }
+    Ok(keys)
+}
+
+/// The public keys in this file, of which there must be one.
+pub(crate) fn public<K>(path: &Path) -> Result<Vec<K>, LogKeysError>
+where
+    K: FromStr<Err = InvalidVerifyingKey>,
+{
+    let keys = read_public(path)?;
+    if keys.is_empty() {
+        let path = path.to_owned();
+        return Err(LogKeysError::NoneKnown { path });
+    }
+    Ok(keys)
 }
 
 fn trusted(name: &KeyName, keys: &[VerifyingKey]) -> Option<TrustedLog> {
@@ -161,7 +186,10 @@ fn read_secret(path: &Path, name: &KeyName) -> Result<SigningKey, LogKeysError> 
         .ok_or(LogKeysError::NotASecret { path: path_buf })
 }
 
-fn read_public(path: &Path) -> Result<Vec<VerifyingKey>, LogKeysError> {
+fn read_public<K>(path: &Path) -> Result<Vec<K>, LogKeysError>
+where
+    K: FromStr<Err = InvalidVerifyingKey>,
+{
     let text = fs::read_to_string(path).map_err(|source| failed(path, source))?;
     let lines = (1..).zip(text.lines().map(str::trim));
     let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));

@@ -5,7 +5,7 @@
 //!   and nothing waits for it. Each of its seals is one transaction and ends in a signed checkpoint.
 //!   [`Sealing`] has one run for as long as a service does.
 //! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file, [`DatabaseAnchor`] in another
-//!   database. What is anchored must be in the log for good: a log that was made anew, or has lost its end, is not sealed
+//!   database, and with the feature `witness` a `WitnessAnchor` at a `Witness`, which signs itself that a log has only grown. What is anchored must be in the log for good: a log that was made anew, or has lost its end, is not sealed
 //!   any further.
 //! * [`Prover`] reads the proofs: that an event or a refusal is in the log, that the log has only grown, and where a
 //!   stream ends.
@@ -26,6 +26,7 @@
 
 mod altered;
 mod anchor;
+mod anchoring;
 mod bundle;
 mod checkpoints;
 mod error;
@@ -43,9 +44,13 @@ mod settings;
 mod tiles;
 mod trusted;
 mod walk;
+#[cfg(feature = "witness")]
+mod witness;
 
 pub use altered::Altered;
-pub use anchor::{Anchor, AnchorError, DatabaseAnchor, FileAnchor, Records};
+pub use anchor::{Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, Records};
+#[cfg(feature = "witness")]
+pub use anchor::{WitnessAddressError, WitnessAnchor};
 pub use error::{NotAsAnchored, ProveError, SealError};
 pub use keys::{LogKeys, LogKeysError};
 pub use prepare::{PrepareAuditError, ROLES, migrations, prepare};
@@ -58,3 +63,5 @@ pub use trusted::TrustedLog;
 pub use walk::{
     Evidence, Finding, Range, RowAt, StructureFault, Walk, WalkError, WalkReport, Walked,
 };
+#[cfg(feature = "witness")]
+pub use witness::{OpenWitnessError, Refusal, Witness};

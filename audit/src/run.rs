@@ -11,8 +11,6 @@ use crate::sealer::Sealer;
 
 /// How long a seal may take. Past that something hangs, and the next one has a connection of its own.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often the wait doubles at most, after failures.
-const DOUBLED_MAX: u32 = 5;
 
 impl Sealer {
     /// Seals until `stop` is true or its sender is gone: without a pause until everything is sealed, then as often as the
@@ -64,7 +62,7 @@ impl Sealer {
     }
 
     fn wait_after(&self, error: &SealError, failures: &mut u32) -> Duration {
-        let wait = self.settings.every * 2_u32.saturating_pow((*failures).min(DOUBLED_MAX));
+        let wait = self.settings.wait_after(*failures);
         *failures = failures.saturating_add(1);
         let error = error_chain(error);
         tracing::error!(log = %self.log.origin(), error, ?wait, "sealing waits to try again");

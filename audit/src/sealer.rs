@@ -1,14 +1,17 @@
 //! Appends what was committed to the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use folio_postgres::{Database, Pool, Role, Transaction, commit};
 use folio_proofs::checkpoint::{Checkpoint, Through};
-use folio_proofs::merkle::{Size, TreeHead};
+use folio_proofs::merkle::{ConsistencyPlan, ConsistencyProof, Size, TreeHead};
 use folio_proofs::note::{SignedNote, SigningKey};
 use tokio_postgres::Client;
 
-use crate::anchor::Anchor;
+use crate::altered::Altered;
+use crate::anchor::Anchors;
+use crate::anchoring::Anchoring;
 use crate::checkpoints::{self, Kept, LogEnd};
 use crate::error::{NotAsAnchored, SealError};
 use crate::lag::{Alarm, Lag};
@@ -28,7 +31,8 @@ const LOCK: &str = "SELECT singleton FROM audit.sealer FOR UPDATE";
 /// Several may seal one store. One seals at a time, and what it writes is one transaction: it is all there or not at all.
 ///
 /// Its metrics are `folio_seal_lag_events`, the events that are not sealed yet; `folio_seal_age_seconds`, how long the
-/// oldest of what is not sealed has waited; and `folio_sealed_leaves_total`.
+/// oldest of what is not sealed has waited; `folio_sealed_leaves_total`; and for each anchor `folio_anchor_lag_leaves`, what is
+/// sealed and not anchored there.
 #[derive(Debug)]
 pub struct Sealer {
     pub(crate) log: TrustedLog,
@@ -36,7 +40,7 @@ pub struct Sealer {
     pub(crate) alarm: Alarm,
     key: Arc<SigningKey>,
     sealers: Pool,
-    anchor: Arc<dyn Anchor>,
+    anchoring: Anchoring,
     /// As of the last seal. None while one is under way, and after one that has failed.
     map: Option<StreamMap>,
 }
@@ -50,6 +54,8 @@ pub struct Sealed {
     pub events: u64,
     /// The outcomes that were sealed.
     pub outcomes: u64,
+    /// How many anchors do not have the last checkpoint yet.
+    pub unanchored: usize,
 }
 
 impl Sealed {
@@ -65,40 +71,41 @@ impl Sealer {
     pub const CONNECTIONS: usize = 1;
 
     /// Seals the store in this database, which was [prepared](crate::prepare), as `log`, and signs with this key. Nothing
-    /// is sealed yet; what is there is compared with the anchor.
+    /// is sealed yet; what is there is compared with the anchors.
     ///
     /// # Errors
     ///
-    /// [`SealError`], when the database or the anchor cannot be asked, or say different things.
+    /// [`SealError`], when the database or all of the anchors cannot be asked, or say different things.
     pub async fn open(
         database: &Database,
         key: impl Into<Arc<SigningKey>>,
         log: TrustedLog,
         settings: SealerSettings,
-        anchor: Arc<dyn Anchor>,
+        anchors: impl Into<Anchors>,
     ) -> Result<Self, SealError> {
         let key = key.into();
         let log = log.also_signed_by(key.verifying_key().clone());
-        let sealer = Self {
+        let mut sealer = Self {
             log,
             settings,
             alarm: Alarm::Silent,
             key,
             sealers: database.pool(Role::Sealer, Self::CONNECTIONS)?,
-            anchor,
+            anchoring: Anchoring::of(anchors.into()),
             map: None,
         };
-        let anchored = sealer.anchored().await?;
+        sealer.anchoring.ask(&sealer.log, sealer.settings).await?;
         let mut client = sealer.connection().await?;
         let last = checkpoints::last(&client, &sealer.log).await?;
-        sealer.compare(&client, anchored, last.as_ref()).await?;
+        sealer.compare(&client, last.as_ref()).await?;
         client.finished();
         drop(client);
         Ok(sealer)
     }
 
-    /// Seals what is behind the last seal, at most as much as the settings say, and anchors the last checkpoint if
-    /// that is not done. Where there is nothing to seal, there is no new checkpoint, unless there was none before.
+    /// Seals what is behind the last seal, at most as much as the settings say, and anchors the last checkpoint where
+    /// that is not done. An anchor that is away keeps nothing from being sealed, as long as one has said since the sealer was opened
+    /// what it has: what it said last is compared, and it gets the checkpoint when it is back. Where there is nothing to seal, there is no new checkpoint, unless there was none before.
     ///
     /// # Errors
     ///
@@ -108,13 +115,18 @@ impl Sealer {
     ///
     /// Dropping the future loses nothing: a seal is there as a whole or not at all, and the next one goes on from there.
     pub async fn seal_once(&mut self) -> Result<Sealed, SealError> {
-        let anchored = self.anchored().await?;
-        let anchored_size = anchored.as_ref().map(|checkpoint| checkpoint.size);
-        let (sealed, note) = self.seal(anchored).await?;
+        self.anchoring.ask(&self.log, self.settings).await?;
+        let (mut sealed, note) = self.seal().await?;
         // After the commit: what is anchored must be there. A crash in between leaves it to the next seal.
-        if anchored_size.is_none_or(|size| size < sealed.checkpoint.size) {
-            self.anchor.append(&note).await?;
+        let size = Size::new(sealed.checkpoint.size);
+        let behind = self.anchoring.behind(size);
+        if !behind.is_empty() {
+            let growth = self.growth(behind, size).await?;
+            self.anchoring
+                .append(&sealed.checkpoint, &note, &growth, self.settings)
+                .await;
         }
+        sealed.unanchored = self.anchoring.publish(self.log.origin(), size);
         Ok(sealed)
     }
 
@@ -130,15 +142,12 @@ impl Sealer {
         Ok(())
     }
 
-    async fn seal(
-        &mut self,
-        anchored: Option<Checkpoint>,
-    ) -> Result<(Sealed, SignedNote), SealError> {
+    async fn seal(&mut self) -> Result<(Sealed, SignedNote), SealError> {
         let transaction = Transaction::begin(self.connection().await?, OPENING).await?;
         // From here on nobody else seals, and what others have sealed is seen.
         transaction.query_one(LOCK, &[]).await?;
         let last = checkpoints::last(&transaction, &self.log).await?;
-        self.compare(&transaction, anchored, last.as_ref()).await?;
+        self.compare(&transaction, last.as_ref()).await?;
         let end = last.as_ref().map_or_else(LogEnd::empty, |kept| kept.end);
         let leaves = NewLeaves::read(&transaction, end, self.settings.batch).await?;
         if let Some(Kept {
@@ -151,6 +160,7 @@ impl Sealer {
                 checkpoint,
                 events: 0,
                 outcomes: 0,
+                unanchored: 0,
             };
             return Ok((sealed, note));
         }
@@ -179,6 +189,7 @@ impl Sealer {
             checkpoint,
             events,
             outcomes,
+            unanchored: 0,
         };
         metrics::counter!("folio_sealed_leaves_total", "log" => self.log.origin().to_string())
             .increment(sealed.leaves());
@@ -197,41 +208,44 @@ impl Sealer {
         }
     }
 
-    async fn anchored(&self) -> Result<Option<Checkpoint>, SealError> {
-        let Some(note) = self.anchor.last().await? else {
-            return Ok(None);
-        };
-        let opened = self.log.open(&note);
-        opened
-            .map(Some)
-            .map_err(|error| SealError::ForeignAnchor(Box::new(error)))
+    /// What was anchored must be in the log.
+    async fn compare(&self, client: &Client, last: Option<&Kept>) -> Result<(), SealError> {
+        for anchored in self.anchoring.anchored() {
+            let found = match last {
+                Some(last) if last.checkpoint == *anchored => continue,
+                _ => checkpoints::of_size(client, &self.log, Size::new(anchored.size)).await?,
+            };
+            let found = found.map(|kept| kept.checkpoint);
+            if found.as_ref() == Some(anchored) {
+                continue;
+            }
+            let not = NotAsAnchored {
+                anchored: anchored.clone(),
+                found,
+                last: last.map(|kept| kept.checkpoint.clone()),
+            };
+            return Err(Box::new(not).into());
+        }
+        Ok(())
     }
 
-    /// What was anchored must be in the log.
-    async fn compare(
+    /// That the log has only grown since each of these sizes.
+    async fn growth(
         &self,
-        client: &Client,
-        anchored: Option<Checkpoint>,
-        last: Option<&Kept>,
-    ) -> Result<(), SealError> {
-        let Some(anchored) = anchored else {
-            return Ok(());
-        };
-        let found = match last {
-            Some(last) if last.checkpoint == anchored => return Ok(()),
-            _ => checkpoints::of_size(client, &self.log, Size::new(anchored.size)).await?,
-        };
-        let found = found.map(|kept| kept.checkpoint);
-        if found.as_ref() == Some(&anchored) {
-            return Ok(());
+        since: Vec<Size>,
+        to: Size,
+    ) -> Result<BTreeMap<Size, ConsistencyProof>, SealError> {
+        let mut client = self.connection().await?;
+        let mut proofs = BTreeMap::new();
+        for from in since {
+            let Ok(plan) = ConsistencyPlan::new(from, to) else {
+                continue;
+            };
+            let tiles = tiles::read(&client, &plan.tiles()).await?;
+            proofs.insert(from, plan.prove(&tiles).map_err(Altered::from)?);
         }
-        let last = last.map(|kept| kept.checkpoint.clone());
-        let not = NotAsAnchored {
-            anchored,
-            found,
-            last,
-        };
-        Err(Box::new(not).into())
+        client.finished();
+        Ok(proofs)
     }
 
     async fn connection(&self) -> Result<folio_postgres::Object, SealError> {

@@ -8,7 +8,7 @@ use folio_postgres::Database;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::anchor::Anchor;
+use crate::anchor::Anchors;
 use crate::error::SealError;
 use crate::keys::LogKeys;
 use crate::sealer::Sealer;
@@ -30,7 +30,7 @@ pub struct Sealing {
     /// How often and how much.
     pub settings: SealerSettings,
     /// Where checkpoints are kept outside of the database.
-    pub anchor: Arc<dyn Anchor>,
+    pub anchors: Anchors,
 }
 
 impl Sealing {
@@ -57,7 +57,7 @@ impl Sealing {
             Arc::clone(&self.keys.signing),
             self.keys.log.clone(),
             self.settings,
-            Arc::clone(&self.anchor),
+            self.anchors.clone(),
         );
         let mut sealer = tokio::select! {
             sealer = opening => sealer?,

@@ -16,6 +16,16 @@ pub struct SealerSettings {
     pub alarm_after: Duration,
 }
 
+/// How often a wait doubles at most, after failures.
+const DOUBLED_MAX: u32 = 5;
+
+impl SealerSettings {
+    /// How long to wait after so many failures before this one.
+    pub(crate) fn wait_after(&self, failures: u32) -> Duration {
+        self.every * 2_u32.saturating_pow(failures.min(DOUBLED_MAX))
+    }
+}
+
 impl Default for SealerSettings {
     fn default() -> Self {
         Self {

@@ -13,6 +13,7 @@
 //! * [`audit`]: replays everything and compares it with the read model.
 //! * [`auditor_login`]: who may read everything and do nothing else.
 //! * [`bundle`]: all events of an account, with proof; [`seals`] is how a book is sealed.
+//! * [`anchors`]: where its checkpoints are kept; [`anchor_database`] makes a database for them, [`witness`] is one who sees them.
 //! * [`replay`]: the state of anything, as of a version, a position or a moment; [`aggregates`] is all that there is.
 //! * [`diff`]: in what a read model differs from a replay, and since which event.
 //! * [`events`]: what a store holds, as it was recorded; [`trace`]: all that a request caused. Whose [`stores`] there are.
@@ -29,6 +30,8 @@
 mod access_log;
 pub mod accounts;
 pub mod aggregates;
+pub mod anchor_database;
+pub mod anchors;
 pub mod api_keys;
 pub mod audit;
 pub mod auditor_login;
@@ -65,6 +68,7 @@ pub mod trace;
 pub mod transfers;
 pub mod up;
 pub mod verify;
+pub mod witness;
 
 use std::error::Error;
 use std::io::IsTerminal as _;
@@ -116,6 +120,10 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Make a login for an auditor, which may read a book's history and its log, and nothing else.
     AuditorLogin(auditor_login::AuditorLoginArgs),
+    /// Make a database for checkpoints, best on another server, and a login that can append them and do nothing else.
+    AnchorDatabase(anchor_database::AnchorDatabaseArgs),
+    /// Start a witness, which sees the checkpoints of logs and signs that each has only grown; best on another machine.
+    Witness(witness::WitnessArgs),
     /// Write all events of an account to a file, with the proof that they are all, as they were recorded.
     Bundle(bundle::BundleArgs),
     /// Replay an account, or anything else that has events, and print its state as of a version, a position or a time.
@@ -214,6 +222,8 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Forget(arguments) => forget::run(arguments).await?,
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
         Command::AuditorLogin(arguments) => auditor_login::run(arguments).await?,
+        Command::AnchorDatabase(arguments) => anchor_database::run(arguments).await?,
+        Command::Witness(arguments) => witness::run(arguments).await?,
         Command::Bundle(arguments) => bundle::run(arguments).await?,
         Command::Replay(arguments) => return Ok(Box::pin(replay::run(arguments)).await?),
         Command::Diff(arguments) => return Ok(Box::pin(diff::run(arguments)).await?),

@@ -20,6 +20,7 @@ pub const PORTS: Ports = Ports {
     rails: 7404,
     transfers: 7405,
     gateway: 7400,
+    witness: 7406,
 };
 
 /// How often a supervised service looks whether its supervisor is still there.
@@ -40,6 +41,8 @@ pub struct Ports {
     pub transfers: u16,
     /// The gateway.
     pub gateway: u16,
+    /// A witness.
+    pub witness: u16,
 }
 
 /// Where to listen.

@@ -1,13 +1,14 @@
 //! By which keys a book is sealed, and where its checkpoints are kept.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
-use folio_audit::{AnchorError, FileAnchor, LogKeys, LogKeysError};
+use folio_audit::{LogKeys, LogKeysError};
 use folio_proofs::note::{InvalidKeyName, KeyName};
 use ledger_example::{BookName, Seals};
 use thiserror::Error;
+
+use crate::anchors::{self, AnchorAt, AnchorAtError};
 
 /// Whether and how a book is sealed.
 #[derive(Debug, Default, Args)]
@@ -20,15 +21,19 @@ pub struct SealArgs {
         value_name = "FOLDER"
     )]
     seal_keys: Option<PathBuf>,
-    /// The file to which checkpoints are appended, best on another machine's disk: what is in it is believed more than the
-    /// database.
+    /// Where checkpoints are anchored, best on another machine: what is there is believed more than the database. A file, a
+    /// database as `postgres://user:password@host/database`, or a witness as `http://host:port#KEY`, with its public key or a
+    /// file of its keys. Once for each; one a line of FOLIO_ANCHOR.
     #[arg(
-        long,
+        long = "anchor",
+        id = "anchor",
         env = "FOLIO_ANCHOR",
+        hide_env_values = true,
+        value_delimiter = '\n',
         requires = "seal_keys",
-        value_name = "FILE"
+        value_name = "WHERE"
     )]
-    anchor: Option<PathBuf>,
+    anchors: Vec<AnchorAt>,
     /// What the book's log is called, a URL without its scheme. `ledger.local/` and the book, unless it is said.
     #[arg(long, requires = "seal_keys", value_name = "NAME")]
     log: Option<KeyName>,
@@ -41,23 +46,16 @@ impl SealArgs {
     ///
     /// [`SealsError`].
     pub async fn open(&self, book: &BookName) -> Result<Option<Seals>, SealsError> {
-        let (Some(folder), Some(anchor)) = (&self.seal_keys, &self.anchor) else {
+        let Some(folder) = &self.seal_keys else {
             return Ok(None);
         };
         let name = match &self.log {
             Some(name) => name.clone(),
             None => log_name(book)?,
         };
-        if let Some(folder) = anchor.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| SealsError::Folder {
-                path: folder.to_owned(),
-                source,
-            })?;
-        }
-        Ok(Some(Seals {
-            keys: LogKeys::in_folder(folder, &name)?,
-            anchor: Arc::new(FileAnchor::open(anchor).await?),
-        }))
+        let keys = LogKeys::in_folder(folder, &name)?;
+        let anchors = anchors::open_all(&self.anchors, keys.log.origin()).await?;
+        Ok(anchors.map(|anchors| Seals { keys, anchors }))
     }
 }
 
@@ -86,15 +84,7 @@ pub enum SealsError {
     Keys(#[from] LogKeysError),
     /// The anchor cannot be had.
     #[error(transparent)]
-    Anchor(#[from] AnchorError),
-    /// The folder of the anchor cannot be made.
-    #[error("{} cannot be made", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    Anchor(#[from] AnchorAtError),
     /// The book's name makes none for a log.
     #[error(transparent)]
     Name(#[from] InvalidKeyName),

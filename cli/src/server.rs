@@ -170,6 +170,34 @@ pub fn connection_string(config: &Config) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
+/// The same as a URL. Of several hosts it is the first.
+#[must_use]
+pub fn connection_url(config: &Config) -> String {
+    let host = config.get_hosts().first().map(|host| match host {
+        Host::Tcp(name) => escaped(name),
+        Host::Unix(folder) => escaped(&folder.display().to_string()),
+    });
+    let password = config.get_password().map(String::from_utf8_lossy);
+    let password = password.map(|password| format!(":{}", escaped(&password)));
+    let user = config.get_user().map(escaped);
+    let port = config.get_ports().first().map(|port| format!(":{port}"));
+    let database = config.get_dbname().map(escaped);
+    let [user, password, host, port, database] =
+        [user, password, host, port, database].map(Option::unwrap_or_default);
+    format!("postgres://{user}{password}@{host}{port}/{database}")
+}
+
+/// The text with what could mean something in a URL as its bytes in hex.
+fn escaped(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    });
+    escaped.collect()
+}
+
 /// Why there is no PostgreSQL to work with.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -205,6 +233,19 @@ mod tests {
             let config: Config = text.parse().unwrap();
             let back: Config = connection_string(&config).parse().unwrap();
             assert_eq!(back, config, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_leads_where_the_configuration_does() {
+        for text in [
+            "host=/tmp/run%2f port=5433 user='folio a' password='x:/@#?%' dbname=anchor",
+            "host=db.example port=5432 user=u password=p dbname=anchor",
+        ] {
+            let config: Config = text.parse().unwrap();
+            let url = connection_url(&config);
+            assert!(url.starts_with("postgres://"), "{url}");
+            assert_eq!(url.parse::<Config>().unwrap(), config, "{url}");
         }
     }
 }

@@ -2,12 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
-use folio_audit::{
-    FileAnchor, LogKeys, LogKeysError, TrustedLog, Walk, WalkError, WalkReport, Walked,
-};
+use folio_audit::{LogKeys, LogKeysError, TrustedLog, Walk, WalkError, WalkReport, Walked};
 use folio_postgres::PoolError;
 use folio_proofs::note::VerifyingKey;
 use ledger_example::{AccountsDatabases, BookName};
@@ -16,6 +13,7 @@ use thiserror::Error;
 
 use crate::Finding;
 use crate::accounts::BOOK;
+use crate::anchors::{AnchorAt, AnchorAtError};
 use crate::progress::progress_bar;
 use crate::seals::{anchor_file, keys_folder};
 use crate::server::{Server, ServerArgs, ServerError};
@@ -32,9 +30,11 @@ pub struct VerifyArgs {
     /// the data folder are believed.
     #[arg(long = "key", value_name = "KEY_OR_FILE")]
     keys: Vec<String>,
-    /// A file in which the log's checkpoints were anchored. Once for each. Without it, the one in the data folder.
-    #[arg(long = "anchor", value_name = "FILE")]
-    anchors: Vec<PathBuf>,
+    /// Where the log's checkpoints were anchored: a file, a database as `postgres://user:password@host/database`, or a witness
+    /// as `http://host:port#KEY`, with its public key or a file of its keys. Once for each. Without it, the file in the data
+    /// folder.
+    #[arg(long = "anchor", value_name = "WHERE")]
+    anchors: Vec<AnchorAt>,
     /// How many findings are listed at most, the first ones. All are counted.
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     most: u16,
@@ -88,7 +88,7 @@ impl VerifyArgs {
             if !file.exists() {
                 return Err(VerifyError::NoAnchor { file });
             }
-            self.anchors.push(file);
+            self.anchors.push(AnchorAt::File(file));
             believed.push("the anchor");
         }
         Ok(believed)
@@ -102,9 +102,10 @@ async fn verify(
     out: &mut impl Write,
 ) -> Result<WalkReport, VerifyError> {
     let databases = AccountsDatabases::existing(&server.config, &arguments.book);
+    let origin = log.origin().clone();
     let mut walk = Walk::open(&databases.events, log)?;
     for anchor in &arguments.anchors {
-        walk = walk.anchored_in(Arc::new(FileAnchor::at(anchor)));
+        walk = walk.anchored_in(anchor.at(&origin)?);
     }
     let bar = progress_bar("verifying", 0);
     let mut written = Ok(());
@@ -159,7 +160,7 @@ fn summary(out: &mut impl Write, report: &WalkReport) -> io::Result<()> {
 }
 
 /// The log that these keys sign, each a text or a file. It is called as the first of them is.
-fn trusted(keys: &[String]) -> Result<TrustedLog, VerifyError> {
+pub(crate) fn trusted(keys: &[String]) -> Result<TrustedLog, VerifyError> {
     let mut all: Vec<VerifyingKey> = Vec::new();
     for key in keys {
         match key.parse() {
@@ -190,11 +191,14 @@ pub enum VerifyError {
         file: PathBuf,
     },
     /// There is no anchor.
-    #[error("no anchor is named, and there is none in {}; name a file of checkpoints with --anchor", file.display())]
+    #[error("no anchor is named, and there is none in {}; name where its checkpoints are with --anchor", file.display())]
     NoAnchor {
         /// Where one was looked for.
         file: PathBuf,
     },
+    /// An anchor cannot be had.
+    #[error(transparent)]
+    AnchorAt(#[from] AnchorAtError),
     /// A file of keys has none.
     #[error("the files of keys are empty; name a key that signs the log with --key")]
     EmptyKeys,
@@ -261,7 +265,7 @@ mod tests {
         let mut arguments = <Words as clap::Parser>::parse_from(words).verify;
         let believed = arguments.believe_what_is_here().unwrap();
         assert_eq!(believed, ["the key", "the anchor"]);
-        assert_eq!(arguments.anchors, [anchor]);
+        assert_eq!(arguments.anchors, [AnchorAt::File(anchor)]);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

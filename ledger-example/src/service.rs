@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use folio_audit::{Anchor, LogKeys, Prover, Sealer, SealerSettings, Sealing};
+use folio_audit::{Anchors, LogKeys, Prover, Sealer, SealerSettings, Sealing};
 use folio_core::EventStore;
 use folio_erasure::{PrepareVaultError, Vault};
 use folio_postgres::{
@@ -198,7 +198,7 @@ pub struct Seals {
     /// The keys.
     pub keys: LogKeys,
     /// Where checkpoints are kept.
-    pub anchor: Arc<dyn Anchor>,
+    pub anchors: Anchors,
 }
 
 impl Ledger {
@@ -250,11 +250,11 @@ impl AccountsService {
             .as_ref()
             .map(|seals| Prover::open(events, seals.keys.log.clone(), PROVER_CONNECTIONS))
             .transpose()?;
-        let sealing = seals.map(|Seals { keys, anchor }| Sealing {
+        let sealing = seals.map(|Seals { keys, anchors }| Sealing {
             database: events.clone(),
             keys,
             settings: SealerSettings::default(),
-            anchor,
+            anchors,
         });
         let running = tokio::spawn(async move {
             tokio::join!(

@@ -7,5 +7,6 @@ pub mod leaf;
 pub mod map;
 pub mod merkle;
 pub mod note;
+pub mod witness;
 
 pub use hash::Hash;

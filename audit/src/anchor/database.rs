@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use folio_postgres::migrate::Migrations;
 use folio_postgres::{Database, Object, Pool, PoolError, Role, migrate, provision};
 use folio_proofs::checkpoint::Origin;
+use folio_proofs::merkle::ConsistencyProof;
 use folio_proofs::note::SignedNote;
 use tokio::sync::mpsc;
 use tokio_postgres::Config;
@@ -132,6 +133,10 @@ impl DatabaseAnchor {
 
 #[async_trait]
 impl Anchor for DatabaseAnchor {
+    fn place(&self) -> String {
+        self.name.clone()
+    }
+
     async fn last(&self) -> Result<Option<SignedNote>, AnchorError> {
         let mut client = self.connection().await?;
         let row = client.query_opt(LAST, &[&self.log.as_str()]).await;
@@ -142,7 +147,11 @@ impl Anchor for DatabaseAnchor {
         note.map(|note| self.parse(note)).transpose()
     }
 
-    async fn append(&self, note: &SignedNote) -> Result<(), AnchorError> {
+    async fn append(
+        &self,
+        note: &SignedNote,
+        _growth: &ConsistencyProof,
+    ) -> Result<(), AnchorError> {
         let mut client = self.connection().await?;
         let appended = client
             .execute(APPEND, &[&self.log.as_str(), &note.to_string()])

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use folio_proofs::merkle::ConsistencyProof;
 use folio_proofs::note::SignedNote;
 use tokio::task::spawn_blocking;
 
@@ -56,6 +57,20 @@ impl FileAnchor {
         Self { path }
     }
 
+    /// Appends a note, whatever it says. When this returns, it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError`]; it may be appended all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it to be appended.
+    pub async fn keep(&self, note: &SignedNote) -> Result<(), AnchorError> {
+        let note = note.to_string();
+        self.blocking(move |path| append(path, &note)).await
+    }
+
     /// Files are read and written on threads that may wait.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
@@ -81,13 +96,20 @@ impl FileAnchor {
 
 #[async_trait]
 impl Anchor for FileAnchor {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     async fn last(&self) -> Result<Option<SignedNote>, AnchorError> {
         self.blocking(last).await
     }
 
-    async fn append(&self, note: &SignedNote) -> Result<(), AnchorError> {
-        let note = note.to_string();
-        self.blocking(move |path| append(path, &note)).await
+    async fn append(
+        &self,
+        note: &SignedNote,
+        _growth: &ConsistencyProof,
+    ) -> Result<(), AnchorError> {
+        self.keep(note).await
     }
 
     async fn records(&self) -> Result<Records, AnchorError> {
@@ -207,7 +229,7 @@ mod tests {
         let mut expected = String::new();
         for number in 0..400 {
             let note = fixture.note(number);
-            anchor.append(&note).await.unwrap();
+            anchor.keep(&note).await.unwrap();
             expected.push_str(&format!("{note}\n\n"));
             let anchor = fixture.open().await;
             assert_eq!(anchor.last().await.unwrap(), Some(note));
@@ -228,7 +250,7 @@ mod tests {
         fs::write(fixture.path(), record.repeat(2_000)).unwrap();
         assert!(fs::metadata(fixture.path()).unwrap().len() > 2 * TAIL_BYTES);
         assert_eq!(anchor.last().await.unwrap(), Some(fixture.note(1)));
-        anchor.append(&fixture.note(2)).await.unwrap();
+        anchor.keep(&fixture.note(2)).await.unwrap();
         assert_eq!(anchor.last().await.unwrap(), Some(fixture.note(2)));
     }
 
@@ -242,7 +264,7 @@ mod tests {
             let torn = [whole.as_bytes(), &second.as_bytes()[..cut]].concat();
             fs::write(fixture.path(), torn).unwrap();
             assert_eq!(anchor.last().await.unwrap(), Some(fixture.note(1)), "{cut}");
-            anchor.append(&fixture.note(3)).await.unwrap();
+            anchor.keep(&fixture.note(3)).await.unwrap();
             assert_eq!(anchor.last().await.unwrap(), Some(fixture.note(3)), "{cut}");
             // Behind another cut, it is looked for before both.
             let kept = fs::read(fixture.path()).unwrap();
@@ -273,7 +295,7 @@ mod tests {
         let fixture = Fixture::new();
         let anchor = fixture.open().await;
         fs::remove_file(fixture.path()).unwrap();
-        let refused = anchor.append(&fixture.note(1)).await.unwrap_err();
+        let refused = anchor.keep(&fixture.note(1)).await.unwrap_err();
         assert!(
             matches!(refused, AnchorError::Unreachable { .. }),
             "{refused}"

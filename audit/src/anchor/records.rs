@@ -1,39 +1,69 @@
 //! All checkpoints in a file, one after the other.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Take};
+use std::io::{self, BufRead as _, BufReader, Read, Take};
+#[cfg(feature = "witness")]
+use std::io::{Seek as _, SeekFrom};
 
 use folio_proofs::note::SignedNote;
 
 use super::AnchorError;
 use super::file::{CUT_OFF, END, FileAnchor, damaged};
 
+/// Bytes that are read of a file at once, for whoever is elsewhere.
+#[cfg(feature = "witness")]
+const PIECE_BYTES: u64 = 1 << 20;
+
 /// The checkpoints that a file had when it was opened, in the order in which they were appended.
 #[derive(Debug)]
 pub(super) struct FileRecords {
     anchor: FileAnchor,
-    file: BufReader<Take<File>>,
+    notes: Notes<Take<File>>,
+}
+
+/// The notes in what a file of checkpoints has, wherever that is read from.
+#[derive(Debug)]
+pub(super) struct Notes<R>(BufReader<R>);
+
+/// A part of what a file has, which may begin and end within a record.
+#[cfg(feature = "witness")]
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    /// How long the file is.
+    pub(crate) end: u64,
 }
 
 impl FileRecords {
     /// All of them. They are read from the disk as they are asked for.
     pub(super) async fn read(anchor: FileAnchor) -> Result<Self, AnchorError> {
         let open = |path: &std::path::Path| {
-            let file = File::open(path)?;
-            file.lock_shared()?;
-            let length = file.metadata()?.len();
-            // Of a file that is only appended to, what is there stays.
-            file.unlock()?;
-            Ok(BufReader::new(file.take(length)))
+            let (file, length) = whole_records(path)?;
+            Ok(Notes::of(file.take(length)))
         };
-        let file = anchor.blocking(open).await?;
-        Ok(Self { anchor, file })
+        let notes = anchor.blocking(open).await?;
+        Ok(Self { anchor, notes })
+    }
+}
+
+impl Iterator for FileRecords {
+    type Item = Result<SignedNote, AnchorError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let note = self.notes.next()?;
+        Some(note.map_err(|error| self.anchor.failed(error)))
+    }
+}
+
+impl<R: Read> Notes<R> {
+    pub(super) fn of(file: R) -> Self {
+        Self(BufReader::new(file))
     }
 
     /// The next record without its end. What stands behind the last end was not appended.
     fn record(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut record = Vec::new();
-        while self.file.read_until(b'\n', &mut record)? > 0 {
+        while self.0.read_until(b'\n', &mut record)? > 0 {
             if let Some(text) = record.strip_suffix(END.as_bytes())
                 && !text.ends_with(CUT_OFF.as_bytes())
             {
@@ -47,17 +77,41 @@ impl FileRecords {
     }
 }
 
-impl Iterator for FileRecords {
-    type Item = Result<SignedNote, AnchorError>;
+impl<R: Read> Iterator for Notes<R> {
+    type Item = io::Result<SignedNote>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let record = self.record().transpose()?;
-        let note = record.and_then(|mut record| {
+        Some(record.and_then(|mut record| {
             record.push(b'\n');
             SignedNote::parse(record).map_err(damaged)
-        });
-        Some(note.map_err(|error| self.anchor.failed(error)))
+        }))
     }
+}
+
+#[cfg(feature = "witness")]
+impl FileAnchor {
+    /// What the file has from this byte on, or a part of that.
+    pub(crate) async fn piece(&self, from: u64) -> Result<Piece, AnchorError> {
+        self.blocking(move |path| {
+            let (mut file, end) = whole_records(path)?;
+            file.seek(SeekFrom::Start(from))?;
+            let mut bytes = Vec::new();
+            let rest = end.saturating_sub(from);
+            file.take(rest.min(PIECE_BYTES)).read_to_end(&mut bytes)?;
+            Ok(Piece { bytes, end })
+        })
+        .await
+    }
+}
+
+/// The file, and how long it is while nobody appends to it. Of a file that is only appended to, what is there stays.
+fn whole_records(path: &std::path::Path) -> io::Result<(File, u64)> {
+    let file = File::open(path)?;
+    file.lock_shared()?;
+    let length = file.metadata()?.len();
+    file.unlock()?;
+    Ok((file, length))
 }
 
 #[cfg(test)]
@@ -76,14 +130,14 @@ mod tests {
         let key = SigningKey::from_seed("a".parse().unwrap(), &[1; 32]).unwrap();
         let note = |number: u32| key.sign(format!("log\n{number}\n")).unwrap();
         let anchor = FileAnchor::open(&path).await.unwrap();
-        anchor.append(&note(1)).await.unwrap();
-        anchor.append(&note(2)).await.unwrap();
+        anchor.keep(&note(1)).await.unwrap();
+        anchor.keep(&note(2)).await.unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 20]).unwrap();
-        anchor.append(&note(3)).await.unwrap();
+        anchor.keep(&note(3)).await.unwrap();
         fs::write(&path, [&fs::read(&path).unwrap(), &whole[..20]].concat()).unwrap();
         let records = anchor.records().await.unwrap();
-        anchor.append(&note(4)).await.unwrap();
+        anchor.keep(&note(4)).await.unwrap();
         let read: Result<Vec<_>, _> = records.collect();
         assert_eq!(read.unwrap(), [note(1), note(3)]);
     }

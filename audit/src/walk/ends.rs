@@ -227,7 +227,7 @@ impl Ends {
                         findings.push(Finding::Anchor { why });
                         continue;
                     }
-                    Err(error @ AnchorError::Unreachable { .. }) => return Err(error.into()),
+                    Err(error) => return Err(error.into()),
                 };
                 let (text, size) = (note.to_string(), size_of(&note));
                 let beside = self.kept.front().filter(|kept| Some(kept.size()) == size);

@@ -23,6 +23,8 @@ pub use lines::{ExtensionLine, InvalidExtensionLine, Through};
 pub use origin::{InvalidOrigin, Origin};
 pub use parse::{CheckpointFault, ParseCheckpointError};
 
+pub(crate) use parse::decimal;
+
 use crate::Hash;
 use crate::note::{ParseNoteError, SignError, SignedNote, SigningKey, VerifyError, VerifyingKey};
 

@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str) -> Result<Checkpoint, ParseCheckpointError> {
 }
 
 /// The number that is written like this, and in no other way.
-pub(super) fn decimal<T: FromStr + fmt::Display>(text: &str) -> Option<T> {
+pub(crate) fn decimal<T: FromStr + fmt::Display>(text: &str) -> Option<T> {
     let number: T = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }

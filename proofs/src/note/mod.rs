@@ -10,6 +10,7 @@ mod signature;
 mod signed_note;
 mod signing_key;
 mod verifying_key;
+mod witness_key;
 
 pub use errors::{ParseNoteError, SignError, VerifyError};
 pub use key_name::{InvalidKeyName, KeyName};
@@ -17,3 +18,4 @@ pub use signature::NoteSignature;
 pub use signed_note::{SignedNote, Verified};
 pub use signing_key::{InvalidSigningKey, KeyError, SigningKey};
 pub use verifying_key::{InvalidVerifyingKey, KeyId, VerifyingKey};
+pub use witness_key::{Cosigned, WitnessKey};

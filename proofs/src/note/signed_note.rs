@@ -3,9 +3,11 @@
 use std::fmt;
 
 use super::errors::{BYTES_MAX, ParseNoteError, SIGNATURES_MAX, SignError, VerifyError};
+use super::key_name::KeyName;
 use super::signature::NoteSignature;
 use super::signing_key::SigningKey;
-use super::verifying_key::VerifyingKey;
+use super::verifying_key::{KeyId, VerifyingKey};
+use super::witness_key;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A note with its signatures, of which none need be a good one: what it says is had from [`verify`](Self::verify).
@@ -78,12 +80,34 @@ impl SignedNote {
     /// # Errors
     ///
     /// [`SignError`].
-    pub fn cosigned_by(mut self, key: &SigningKey) -> Result<Self, SignError> {
+    pub fn cosigned_by(self, key: &SigningKey) -> Result<Self, SignError> {
         let signature = key.signature_of(&self.text)?;
-        let is_other = |held: &NoteSignature| !is_by(held, key.verifying_key());
-        self.signatures.retain(is_other);
+        self.with(signature)
+    }
+
+    /// The note with the cosignature of a witness, which says that it has seen it at this time, in seconds since 1970. One that
+    /// the same key has made before is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`].
+    pub fn witnessed_by(self, key: &SigningKey, at_seconds: u64) -> Result<Self, SignError> {
+        let signature = witness_key::cosignature(key, &self.text, at_seconds)?;
+        self.with(signature)
+    }
+
+    /// The note with the signatures of these keys alone.
+    #[must_use]
+    pub fn only_by(mut self, known: &[VerifyingKey]) -> Self {
+        let is_known = |held: &NoteSignature| known.iter().any(|key| is_by(held, key));
+        self.signatures.retain(is_known);
+        self
+    }
+
+    fn with(mut self, signature: NoteSignature) -> Result<Self, SignError> {
+        let (name, id) = (signature.name().clone(), signature.id());
+        self = self.without(&name, id);
         if self.signatures.len() >= SIGNATURES_MAX {
-            let name = key.name().clone();
             return Err(SignError::TooManySignatures { name });
         }
         self.signatures.push(signature);
@@ -92,6 +116,16 @@ impl SignedNote {
             return Err(SignError::TooLarge { bytes });
         }
         Ok(self)
+    }
+
+    pub(super) fn without(mut self, name: &KeyName, id: KeyId) -> Self {
+        let is_other = |held: &NoteSignature| (held.name(), held.id()) != (name, id);
+        self.signatures.retain(is_other);
+        self
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Who is said to have signed, in the order of the lines.

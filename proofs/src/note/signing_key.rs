@@ -9,10 +9,11 @@ use thiserror::Error;
 
 use super::errors::SignError;
 use super::key_name::KeyName;
-use super::key_text;
+use super::key_text::{self, Kind};
 use super::signature::NoteSignature;
 use super::signed_note::SignedNote;
 use super::verifying_key::VerifyingKey;
+use super::witness_key::WitnessKey;
 
 /// What stands before a secret key, so that nobody takes it for the other half.
 const SECRET: &str = "PRIVATE+KEY+";
@@ -80,6 +81,12 @@ impl SigningKey {
         &self.public
     }
 
+    /// Its public half where it cosigns what others have signed.
+    #[must_use]
+    pub fn witness_key(&self) -> WitnessKey {
+        WitnessKey::of(&self.public)
+    }
+
     /// Its text, by which whoever has it signs in its name: `PRIVATE+KEY+name+id+base64`.
     ///
     /// # Errors
@@ -92,7 +99,7 @@ impl SigningKey {
         let seed = self.pair.seed().map_err(|_| failed())?;
         let seed = seed.as_be_bytes().map_err(|_| failed())?;
         let seed = seed.as_ref().try_into().map_err(|_| failed())?;
-        let text = key_text::write(self.name(), self.public.id(), seed);
+        let text = key_text::write(Kind::Note, self.name(), self.public.id(), seed);
         Ok(format!("{SECRET}{text}"))
     }
 
@@ -106,16 +113,17 @@ impl SigningKey {
     }
 
     pub(super) fn signature_of(&self, text: &str) -> Result<NoteSignature, SignError> {
+        let bytes = self.ed25519(text)?;
+        let name = self.name().clone();
+        Ok(NoteSignature::new(name, self.public.id(), bytes))
+    }
+
+    pub(super) fn ed25519(&self, text: &str) -> Result<Vec<u8>, SignError> {
         let made = self.pair.try_sign(text.as_bytes());
         let made = made.map_err(|_| SignError::NotSigned {
             name: self.name().clone(),
         })?;
-        let bytes = made.as_ref().to_vec();
-        Ok(NoteSignature::new(
-            self.name().clone(),
-            self.public.id(),
-            bytes,
-        ))
+        Ok(made.as_ref().to_vec())
     }
 }
 
@@ -124,7 +132,7 @@ impl FromStr for SigningKey {
 
     fn from_str(text: &str) -> Result<Self, InvalidSigningKey> {
         let text = text.strip_prefix(SECRET).ok_or(InvalidSigningKey)?;
-        let (name, id, seed) = key_text::read(text).ok_or(InvalidSigningKey)?;
+        let (name, id, seed) = key_text::read(Kind::Note, text).ok_or(InvalidSigningKey)?;
         let key = Self::from_seed(name, &seed).map_err(|_| InvalidSigningKey)?;
         if key.public.id() == id {
             Ok(key)

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{ED25519 as ALGORITHM, UnparsedPublicKey};
 use thiserror::Error;
 
 use super::key_name::KeyName;
-use super::key_text::{self, ED25519};
+use super::key_text::{self, Kind};
 use crate::Hash;
 
 /// Which of several keys of a name: the first four bytes of a hash over the name and the key. It tells keys apart
@@ -18,6 +18,7 @@ pub struct KeyId([u8; 4]);
 /// A key that verifies what its other half has signed. Its text is `name+id+base64`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
+    kind: Kind,
     name: KeyName,
     id: KeyId,
     bytes: [u8; 32],
@@ -29,7 +30,7 @@ pub struct VerifyingKey {
 pub enum InvalidVerifyingKey {
     /// It is something else. It may be a secret, so it is not shown.
     #[error(
-        "this is no verifying key; one is name+id+base64, the last part of 0x01 and the 32 bytes of an Ed25519 key"
+        "this is no verifying key; one is name+id+base64, the last part of 0x01, or 0x04 for a witness, and the 32 bytes of an Ed25519 key"
     )]
     Form,
     /// Its parts do not belong together.
@@ -67,10 +68,37 @@ impl VerifyingKey {
     /// The key of this name with these 32 bytes.
     #[must_use]
     pub fn new(name: KeyName, bytes: [u8; 32]) -> Self {
-        let hash = Hash::of(&[name.as_str().as_bytes(), b"\n", &[ED25519], &bytes]);
+        Self::of_kind(Kind::Note, name, bytes)
+    }
+
+    pub(super) fn of_kind(kind: Kind, name: KeyName, bytes: [u8; 32]) -> Self {
+        let hash = Hash::of(&[name.as_str().as_bytes(), b"\n", &[kind.byte()], &bytes]);
         let [a, b, c, d, ..] = *hash.as_bytes();
         let id = KeyId([a, b, c, d]);
-        Self { name, id, bytes }
+        Self {
+            kind,
+            name,
+            id,
+            bytes,
+        }
+    }
+
+    pub(super) fn parse(kind: Kind, text: &str) -> Result<Self, InvalidVerifyingKey> {
+        let (name, said, bytes) = key_text::read(kind, text).ok_or(InvalidVerifyingKey::Form)?;
+        let key = Self::of_kind(kind, name, bytes);
+        if key.id == said {
+            return Ok(key);
+        }
+        Err(InvalidVerifyingKey::Id {
+            name: key.name,
+            said,
+            actual: key.id,
+        })
+    }
+
+    /// The same key, by which its other half signs something of this kind.
+    pub(super) fn as_kind(&self, kind: Kind) -> Self {
+        Self::of_kind(kind, self.name.clone(), self.bytes)
     }
 
     /// What it is called.
@@ -96,22 +124,18 @@ impl FromStr for VerifyingKey {
     type Err = InvalidVerifyingKey;
 
     fn from_str(text: &str) -> Result<Self, InvalidVerifyingKey> {
-        let (name, said, bytes) = key_text::read(text).ok_or(InvalidVerifyingKey::Form)?;
-        let key = Self::new(name, bytes);
-        if key.id == said {
-            return Ok(key);
-        }
-        Err(InvalidVerifyingKey::Id {
-            name: key.name,
-            said,
-            actual: key.id,
-        })
+        Self::parse(Kind::Note, text)
     }
 }
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&key_text::write(&self.name, self.id, &self.bytes))
+        f.write_str(&key_text::write(
+            self.kind,
+            &self.name,
+            self.id,
+            &self.bytes,
+        ))
     }
 }
 

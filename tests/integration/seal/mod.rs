@@ -13,3 +13,4 @@ pub(crate) mod service;
 mod walk;
 mod walk_clean;
 mod walk_command;
+mod witness;

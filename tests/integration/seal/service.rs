@@ -22,7 +22,7 @@ pub(crate) async fn seals(folder: &TempDir) -> Seals {
     let anchor = FileAnchor::open(folder.path().join("anchor"));
     Seals {
         keys: LogKeys::in_folder(&keys, &"ledger.example/a".parse().unwrap()).unwrap(),
-        anchor: Arc::new(anchor.await.unwrap()),
+        anchors: Arc::new(anchor.await.unwrap()).into(),
     }
 }
 
