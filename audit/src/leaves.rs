@@ -1,11 +1,12 @@
 //! What was committed to the store since the last seal.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::pin::pin;
 
 use folio_core::{BatchSize, Position};
 use folio_proofs::Hash;
-use folio_proofs::map::{Entry, StreamKey};
+use folio_proofs::leaf::EventLeaf;
+use folio_proofs::map::{Entry, Last, StreamKey};
 use futures_util::TryStreamExt as _;
 use tokio_postgres::Client;
 
@@ -30,11 +31,17 @@ pub(crate) struct NewLeaves {
     events: Vec<Hash>,
     outcomes: Vec<Hash>,
     /// Where the streams end that have an event among these.
-    pub(crate) streams: BTreeMap<StreamKey, Entry>,
+    pub(crate) streams: StreamEnds,
     /// The position of the last event, and the number of the last outcome.
     pub(crate) through: (i64, i64),
     /// When they were read, by the database's clock.
     pub(crate) at_micros: i64,
+}
+
+/// Where streams end, by category and id: a key is a hash, of which one a stream is needed and not one an event.
+#[derive(Debug, Default)]
+pub(crate) struct StreamEnds {
+    by_name: HashMap<String, HashMap<String, Last>>,
 }
 
 impl NewLeaves {
@@ -47,7 +54,7 @@ impl NewLeaves {
         let mut leaves = Self {
             events: Vec::new(),
             outcomes: Vec::new(),
-            streams: BTreeMap::new(),
+            streams: StreamEnds::default(),
             through: (end.events, end.outcomes),
             at_micros: 0,
         };
@@ -87,14 +94,7 @@ impl NewLeaves {
                 });
             }
             last = leaf.position;
-            let key = StreamKey::of(leaf.category, leaf.stream_id);
-            let (version, position) = (leaf.version, leaf.position);
-            let entry = Entry {
-                key,
-                version,
-                position,
-            };
-            self.streams.insert(key, entry);
+            self.streams.put(&leaf);
             self.events.push(leaf.hash());
         }
         self.through.0 = last;
@@ -130,5 +130,38 @@ impl NewLeaves {
         // Never earlier than the seal before, even when the server's clock was set back.
         self.at_micros = clock.max(end.sealed_at_micros);
         Ok(())
+    }
+}
+
+impl StreamEnds {
+    /// A later event of the same stream takes the place of an earlier one.
+    fn put(&mut self, leaf: &EventLeaf<'_>) {
+        let last = Last {
+            version: leaf.version,
+            position: leaf.position,
+        };
+        match self.by_name.get_mut(leaf.category) {
+            Some(streams) => match streams.get_mut(leaf.stream_id) {
+                Some(held) => *held = last,
+                None => {
+                    streams.insert(leaf.stream_id.to_owned(), last);
+                }
+            },
+            None => {
+                let streams = HashMap::from([(leaf.stream_id.to_owned(), last)]);
+                self.by_name.insert(leaf.category.to_owned(), streams);
+            }
+        }
+    }
+
+    /// As the map has them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.by_name.iter().flat_map(|(category, streams)| {
+            streams.iter().map(|(id, last)| Entry {
+                key: StreamKey::of(category, id),
+                version: last.version,
+                position: last.position,
+            })
+        })
     }
 }

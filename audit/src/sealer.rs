@@ -168,8 +168,8 @@ impl Sealer {
         let known = self.map.take();
         let head = append_to_log(&transaction, end, &leaves).await?;
         let mut map = StreamMap::read(&transaction, known, end).await?;
-        let streams = leaves.streams.values().copied();
-        map.put(&transaction, streams, head.size).await?;
+        map.put(&transaction, leaves.streams.entries(), head.size)
+            .await?;
         let (events, outcomes) = leaves.through;
         let end = LogEnd {
             head,
