@@ -143,6 +143,8 @@ fn log_to(file: &Path) {
     let log = Log::start(file).unwrap();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
+        // As where nobody looks at it on a terminal.
+        .with_ansi(false)
         .with_writer(move || log.clone())
         .init();
 }
