@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use folio_audit::{SealError, Sealer};
 
@@ -166,4 +167,38 @@ async fn a_hole_in_the_store_is_named_and_not_sealed_over() {
     assert_eq!((position.number(), next.number()), (11, 46));
     assert!(refused.to_string().contains("position 11"), "{refused}");
     assert_eq!(book.checkpoints().await, before);
+}
+
+/// Where pages had no room beside what is on them, most updates of a bucket wrote a new entry in the index too: half of what a
+/// seal cost the server.
+#[tokio::test]
+async fn buckets_are_updated_without_a_word_in_their_index() {
+    const STREAMS: u64 = 100;
+    const SEALS: u64 = 6;
+    let book = Book::new().await;
+    let mut sealer = book.sealer(batch(1_000)).await;
+    for _ in 0..SEALS {
+        for stream in 0..STREAMS {
+            book.append(stream, 1).await;
+        }
+        sealer.seal_once().await.unwrap();
+    }
+    // A session tells what it has done when it ends, at the latest.
+    drop(sealer);
+    let told = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
+         WHERE schemaname = 'audit' AND relname = 'buckets'";
+    let (client, deadline) = (
+        book.superuser().await,
+        Instant::now() + Duration::from_secs(20),
+    );
+    loop {
+        let row = client.query_one(told, &[]).await.unwrap();
+        let (updated, beside): (i64, i64) = (row.get(0), row.get(1));
+        if updated.unsigned_abs() >= STREAMS * (SEALS - 1) {
+            assert!(beside * 10 >= updated * 9, "{beside} of {updated}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{updated} are told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
