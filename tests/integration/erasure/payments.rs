@@ -2,8 +2,10 @@
 
 use folio_postgres::Database;
 use folio_tests::api::Answer;
+use folio_tests::postgres;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
+use tokio_postgres::NoTls;
 
 use super::canary::{places, shows};
 use super::{history_in, reason};
@@ -239,5 +241,61 @@ async fn a_payment_to_whoever_is_forgotten_while_it_is_submitted_goes_by_what_th
     );
     assert_eq!(system.outside.payments().await, 1);
     assert_eq!(places(&databases(&system), &name).await, [""; 0]);
+    system.stop().await;
+}
+
+/// Whether the keys' database takes connections. Those that there are end where it does not.
+async fn keys_are(system: &Orders, there: &str) {
+    let mut server = postgres::server().await;
+    server.dbname("postgres");
+    let (client, connection) = server.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let name = system.databases.vault.name();
+    let allowed = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {there}");
+    client.batch_execute(&allowed).await.unwrap();
+    if there == "false" {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        client.query(end, &[&name]).await.unwrap();
+    }
+}
+
+/// Nobody is paid under a name that cannot be opened, and what is under way waits for the keys.
+#[tokio::test]
+async fn while_the_keys_are_away_persons_are_not_paid_and_companies_are() {
+    let system = Orders::start().await;
+    let error = json!({"kind": "error"});
+    system.outside.fails("fraud", error, 100_000).await;
+    let (first, _) = out(&system, "p1", "c-1");
+    system
+        .post_waiting("/v1/payments-out", &first, "wait=0")
+        .await;
+    until(&system, "p1", |payment| is_at(payment, "screen")).await;
+    keys_are(&system, "false").await;
+    system.outside.works("fraud").await;
+    for _ in 0..3 {
+        let hurry = json!({"reason": "hurry"});
+        system.post("/v1/payments-out/p1/retry", &hurry).await;
+    }
+    let (second, _) = out(&system, "p2", "c-2");
+    let refused = system.post("/v1/payments-out", &second).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "database_unavailable"),
+        "{refused:?}"
+    );
+    let told = system.get("/v1/payments-out/p1").await;
+    assert_eq!(told.status, 503, "{told:?}");
+    let (mut company, _) = out(&system, "p3", "none");
+    company["payee_subject"] = Value::Null;
+    let paid = system.post("/v1/payments-out", &company).await;
+    assert_eq!(paid.text("state"), "completed", "{paid:?}");
+    assert_eq!(system.outside.payments().await, 1);
+
+    keys_are(&system, "true").await;
+    until(&system, "p1", |payment| payment["state"] == "completed").await;
+    let paid = system.post("/v1/payments-out", &second).await;
+    assert_eq!(paid.text("state"), "completed", "{paid:?}");
+    assert_eq!(system.outside.payments().await, 3);
+    system.in_transit_is_settled().await;
     system.stop().await;
 }
