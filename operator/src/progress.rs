@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+
+use crate::bar::{bar, figure};
 
 /// How long a read takes before it is shown how far it is.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
-
-const TEMPLATE: &str = "{msg} {wide_bar} {percent}%  {human_pos}/{human_len}, {eta} left";
 
 /// How far a read has come: a bar on standard error, where that is a terminal, and only when it takes longer than a
 /// moment. It goes away when it is dropped.
@@ -29,11 +29,11 @@ impl Progress {
     /// So many events of `all` are looked through.
     pub(crate) fn at(&mut self, done: i64, all: i64) {
         if self.bar.is_none() && self.began.elapsed() >= SHOWN_AFTER {
-            self.bar = Some(bar(self.doing));
+            self.bar = Some(bar(self.doing, all));
         }
         if let Some(bar) = &self.bar {
-            bar.set_length(u64::try_from(all).unwrap_or(0));
-            bar.set_position(u64::try_from(done).unwrap_or(0));
+            bar.set_length(figure(all));
+            bar.set_position(figure(done));
         }
     }
 
@@ -51,24 +51,5 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-fn bar(doing: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(0).with_message(doing);
-    match ProgressStyle::with_template(TEMPLATE) {
-        Ok(style) => bar.with_style(style),
-        // The default style counts as well.
-        Err(_) => bar,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_template_is_one() {
-        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
     }
 }
