@@ -183,8 +183,10 @@ async fn a_log_that_was_made_anew_is_found_by_each_kind_of_anchor() {
     for anchor in anchors {
         let (code, said) = book.verify(anchor).await;
         assert_eq!(code, Some(0), "{anchor}: {said}");
+        // How many seals it took is a matter of time.
+        let compared = said.contains(" anchored ones compared, 0 findings");
         assert!(
-            said.contains("2 anchored ones compared"),
+            compared && !said.contains(" 0 anchored"),
             "{anchor}: {said}"
         );
     }
