@@ -54,6 +54,19 @@ fn is_at(payment: &Value, step: &str) -> bool {
     steps.any(|found| found["step"] == step)
 }
 
+/// A payment `p1` to `c-1` that is not screened yet, and cannot be until the screen works. Answers with the name.
+async fn begin_to_be_screened(system: &Orders) -> [String; 1] {
+    let error = json!({"kind": "error"});
+    system.outside.fails("fraud", error, 100_000).await;
+    let (order, name) = out(system, "p1", "c-1");
+    let begun = system
+        .post_waiting("/v1/payments-out", &order, "wait=0")
+        .await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    until(system, "p1", |payment| is_at(payment, "screen")).await;
+    name
+}
+
 #[tokio::test]
 async fn a_person_who_is_paid_is_told_to_the_network_and_forgotten_by_the_log() {
     let system = Orders::start().await;
@@ -183,14 +196,7 @@ async fn a_person_who_pays_is_forgotten_by_the_log_too() {
 #[tokio::test]
 async fn a_payment_to_whoever_is_forgotten_before_it_is_screened_is_undone() {
     let system = Orders::start().await;
-    let error = json!({"kind": "error"});
-    system.outside.fails("fraud", error, 100_000).await;
-    let (order, name) = out(&system, "p1", "c-1");
-    let begun = system
-        .post_waiting("/v1/payments-out", &order, "wait=0")
-        .await;
-    assert_eq!(begun.status, 202, "{begun:?}");
-    until(&system, "p1", |payment| is_at(payment, "screen")).await;
+    let name = begin_to_be_screened(&system).await;
     forget(&system, "c-1").await;
     let undone = until(&system, "p1", |payment| payment["state"] == "undone").await;
     assert_eq!(undone.body["turned"]["code"], "payee_forgotten");
@@ -263,13 +269,7 @@ async fn keys_are(system: &Orders, there: &str) {
 #[tokio::test]
 async fn while_the_keys_are_away_persons_are_not_paid_and_companies_are() {
     let system = Orders::start().await;
-    let error = json!({"kind": "error"});
-    system.outside.fails("fraud", error, 100_000).await;
-    let (first, _) = out(&system, "p1", "c-1");
-    system
-        .post_waiting("/v1/payments-out", &first, "wait=0")
-        .await;
-    until(&system, "p1", |payment| is_at(payment, "screen")).await;
+    begin_to_be_screened(&system).await;
     keys_are(&system, "false").await;
     system.outside.works("fraud").await;
     for _ in 0..3 {
