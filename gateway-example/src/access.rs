@@ -1,15 +1,16 @@
 //! The line in the log that each request has, whatever became of it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use folio_mesh::discovery::InstanceId;
-use folio_mesh::identity::Subject;
+use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use uuid::fmt::Hyphenated;
 
+use crate::address::Client;
+use crate::auth::Principal;
 use crate::figures;
 use crate::route::Route;
 use crate::trace::Trace;
@@ -20,9 +21,11 @@ pub(crate) struct AccessLine {
     began: Instant,
     method: Method,
     pub(crate) trace: Trace,
-    pub(crate) peer: IpAddr,
+    /// The header that goes on with it.
+    pub(crate) parent: Option<HeaderValue>,
+    pub(crate) client: Client,
     pub(crate) place: Place,
-    pub(crate) principal: Option<Subject>,
+    pub(crate) principal: Option<Principal>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) tried: Vec<InstanceId>,
     pub(crate) code: Option<&'static str>,
@@ -41,12 +44,13 @@ pub(crate) enum Place {
 }
 
 impl AccessLine {
-    pub(crate) fn begin(method: Method, trace: Trace, peer: IpAddr) -> Self {
+    pub(crate) fn begin(method: Method, trace: Trace, client: Client) -> Self {
         Self {
             began: Instant::now(),
             method,
             trace,
-            peer,
+            parent: trace.header().ok(),
+            client,
             place: Place::None,
             principal: None,
             service: None,
@@ -90,8 +94,8 @@ impl Drop for AccessLine {
             route,
             status,
             code = self.code,
-            peer = %self.peer,
-            principal = self.principal.as_ref().map(Subject::as_str),
+            peer = self.client.text().to_str().unwrap_or_default(),
+            principal = self.principal.as_ref().map(|principal| principal.name().as_str()),
             service = self.service.as_deref(),
             instances = &*self.instances(),
             elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use hyper::HeaderMap;
-use hyper::header::{FORWARDED, HeaderName};
+use hyper::header::{FORWARDED, HeaderName, HeaderValue};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -49,6 +49,39 @@ pub struct AddressRange {
     // Those of IPv4 as they are mapped into IPv6.
     first: u128,
     prefix: u8,
+}
+
+/// Whom a request comes from: an address, and its text, which is said of each of its requests.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: IpAddr,
+    text: HeaderValue,
+}
+
+impl Client {
+    /// Whoever is at this address.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let text = HeaderValue::try_from(address.to_string());
+        Self {
+            address,
+            // No address has a text that is none of a header.
+            text: text.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+        }
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Its text.
+    #[must_use]
+    pub const fn text(&self) -> &HeaderValue {
+        &self.text
+    }
 }
 
 /// The address of who has sent a request that came from `peer`: the first one from the end that is not a trusted proxy. A

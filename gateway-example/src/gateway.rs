@@ -4,7 +4,6 @@
 //! is asked for before it is known how often they have.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -17,7 +16,7 @@ use hyper::body::Body;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, ORIGIN, VARY,
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
@@ -25,7 +24,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::Semaphore;
 
 use crate::access::{AccessLine, Place};
-use crate::address::client_address;
+use crate::address::{Client, client_address};
 use crate::auth::{AuthRefusal, Authenticator, Fault, Principal, Scope};
 use crate::body::{AnswerBody, BodyError, read_whole};
 use crate::config::{GatewayConfig, InvalidConfig, Repeat};
@@ -178,7 +177,7 @@ impl Gateway {
     ///
     /// Dropping the future is a client that has gone: its request is given up where it is, and a service that has it already
     /// ends it by itself.
-    pub async fn handle<B>(&self, request: Request<B>, peer: IpAddr) -> Response<AnswerBody>
+    pub async fn handle<B>(&self, request: Request<B>, peer: &Client) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BodyError>,
@@ -187,7 +186,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let has_streams = head.version == Version::HTTP_2;
         let trace = Trace::of(&head.headers);
-        let mut line = AccessLine::begin(head.method.clone(), trace, peer);
+        let mut line = AccessLine::begin(head.method.clone(), trace, peer.clone());
         let origin = allowed_origin(&head.headers, &told.config.origins);
         let answer = self.answer(&told, head, body, &mut line).await;
         let mut answer = answer.unwrap_or_else(|problem| {
@@ -195,8 +194,8 @@ impl Gateway {
             problem.answer(&trace.correlation_id().to_string())
         });
         let headers = answer.headers_mut();
-        if let Ok(parent) = trace.header() {
-            headers.insert(TRACEPARENT, parent);
+        if let Some(parent) = &line.parent {
+            headers.insert(TRACEPARENT, parent.clone());
         }
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -225,7 +224,10 @@ impl Gateway {
         let (uri, headers) = (&head.uri, &head.headers);
         check_authority(uri, headers, head.version)?;
         path::check(uri)?;
-        line.peer = client_address(line.peer, headers, &told.config.trusted_proxies);
+        let client = client_address(line.client.address(), headers, &told.config.trusted_proxies);
+        if client != line.client.address() {
+            line.client = Client::at(client);
+        }
         if let Some((path, answer)) = self.own(&head.method, uri.path()).await {
             line.place = Place::Own(path);
             return Ok(answer);
@@ -241,7 +243,7 @@ impl Gateway {
         let _ = self
             .shared
             .limits
-            .check_address(line.peer)
+            .check_address(line.client.address())
             .map_err(limited)?;
         let deadline = deadline(headers, matched.route.timeout)?;
         let asks = match &matched.route.scope {
@@ -273,7 +275,7 @@ impl Gateway {
         line.tried = answered.tried;
         let mut answer = answered.answer?.map(|body| body.holding(place));
         if let Some(decision) = decision {
-            tell(answer.headers_mut(), &decision);
+            decision.tell(answer.headers_mut());
         }
         Ok(answer)
     }
@@ -288,9 +290,9 @@ impl Gateway {
     ) -> Result<(Principal, Decision), Problem> {
         let principal = self.shared.authenticator.authenticate(headers).await;
         let principal = principal.map_err(|refusal| refused(&refusal))?;
-        line.principal = Some(principal.name.clone());
+        line.principal = Some(principal.clone());
         let limits = &self.shared.limits;
-        let name = principal.name.as_str();
+        let name = principal.name().as_str();
         let decision = limits.check_principal(name, matched.route.limits_unavailable);
         let decision = decision.await.map_err(limited)?;
         if !principal.may(scope) {
@@ -347,17 +349,16 @@ impl Gateway {
             headers.remove(TRACESTATE);
         }
         headers.reserve(ADDED);
-        let mut add = |name: HeaderName, value: Result<HeaderValue, InvalidHeaderValue>| {
-            if let Ok(value) = value {
+        let mut add = |name: HeaderName, value: Option<HeaderValue>| {
+            if let Some(value) = value {
                 headers.insert(name, value);
             }
         };
-        add(TRACEPARENT, line.trace.header());
-        add(FORWARDED_FOR, HeaderValue::try_from(line.peer.to_string()));
+        add(TRACEPARENT, line.parent.clone());
+        add(FORWARDED_FOR, Some(line.client.text().clone()));
         if let Some(principal) = principal {
-            let identity = principal.identity();
-            let signer = &self.shared.identity;
-            let signed = signer.token(&identity, &matched.service, SystemTime::now());
+            let (signer, identity) = (&self.shared.identity, principal.identity());
+            let signed = signer.token(identity, &matched.service, SystemTime::now());
             let signed = signed.map_err(|error| {
                 tracing::error!(%error, "nobody can be vouched for");
                 Problem::client(
@@ -366,8 +367,9 @@ impl Gateway {
                     "the gateway cannot vouch for anybody",
                 )
             })?;
-            add(IDENTITY, HeaderValue::from_str(&signed));
-            add(ACTOR, HeaderValue::from_str(principal.name.as_str()));
+            add(IDENTITY, HeaderValue::from_str(&signed).ok());
+            let subject = identity.subject.as_str();
+            add(ACTOR, HeaderValue::from_str(subject).ok());
         }
         Ok(headers)
     }
@@ -437,17 +439,9 @@ fn refused(refusal: &AuthRefusal) -> Problem {
 
 fn limited(limited: Limited) -> Problem {
     let problem = Problem::passing(limited.status(), limited.code(), limited.to_string());
-    let problem = problem.after(limited.retry_after());
-    let fields = limited.fields().into_iter();
-    fields.fold(problem, |problem, (name, value)| problem.with(name, &value))
-}
-
-fn tell(headers: &mut HeaderMap, decision: &Decision) {
-    for (name, value) in decision.fields() {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
+    problem
+        .after(limited.retry_after())
+        .with_all(&limited.fields())
 }
 
 /// The origin of a page that may read the answer. `null` never is one: it is every page that has none.

@@ -136,9 +136,9 @@ impl Link {
         drive(&mut self.connection, task);
     }
 
-    /// Leaves it to the next request, if it is fit for one.
+    /// Leaves it to the next request, which finds out whether it is fit for one: to drive it for that now would be work for nothing.
     fn go_home(mut self: Box<Self>) {
-        if let Some(home) = self.home.upgrade().filter(|_| self.is_ready()) {
+        if let Some(home) = self.home.upgrade().filter(|_| self.connection.is_some()) {
             self.alarm.take_back();
             home.keep(self);
         }
@@ -225,8 +225,7 @@ impl Body for Answer {
             Poll::Ready(Some(Err(_))) | Poll::Pending => false,
             Poll::Ready(None) => true,
         };
-        if is_through && let Some(link) = &mut this.link {
-            link.drive(task);
+        if is_through {
             this.end();
         }
         // The server throws away what it has not sent when it sees an error, and may have the head of the answer still.

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::address::Client;
 use crate::alarm::ConnectionTimer;
 use crate::config::Bounds;
 use crate::connection::hold;
@@ -109,12 +110,13 @@ pub async fn serve(
             let Ok(stream) = TcpStream::from_std(stream) else {
                 return;
             };
+            let client = Client::at(peer);
             let activity = Activity::begin();
             let asked = activity.clone();
             let service = service_fn(move |request: Request<Incoming>| {
-                let (gateway, busy) = (gateway.clone(), asked.busy());
+                let (gateway, client, busy) = (gateway.clone(), client.clone(), asked.busy());
                 async move {
-                    let answer = gateway.handle(request, peer).await;
+                    let answer = gateway.handle(request, &client).await;
                     Ok::<_, Infallible>(answer.map(|body| body.during(busy)))
                 }
             });

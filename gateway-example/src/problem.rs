@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
 use crate::body::AnswerBody;
@@ -47,6 +47,15 @@ impl Problem {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
         }
+        self
+    }
+
+    /// With these headers.
+    #[must_use]
+    pub fn with_all(mut self, headers: &HeaderMap) -> Self {
+        let headers = headers.iter();
+        self.headers
+            .extend(headers.map(|(name, value)| (name.clone(), value.clone())));
         self
     }
 

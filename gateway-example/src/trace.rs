@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue, InvalidHeaderValue};
-use uuid::fmt::Hyphenated;
+use uuid::fmt::{Hyphenated, Simple};
 use uuid::{Builder, Uuid};
 
 /// The header.
@@ -55,12 +54,23 @@ impl Trace {
 
     /// What goes on to a service, and back to the client: the same trace, a span of the door's own.
     pub(crate) fn header(self) -> Result<HeaderValue, InvalidHeaderValue> {
-        let mut text = [0; LENGTH];
-        let mut rest = text.as_mut_slice();
-        let (id, span) = (self.id.simple(), self.span);
-        // It has room for what is of a fixed length.
-        let _ = write!(rest, "00-{id}-{span:016x}-{:02x}", self.flags);
-        HeaderValue::from_bytes(&text)
+        // Span and flags are written as what an id is too: to format them by themselves takes three times as long.
+        let rest = Uuid::from_u64_pair(self.span, u64::from(self.flags) << 56);
+        let (mut id, mut digits) = ([0; Simple::LENGTH], [0; Simple::LENGTH]);
+        let (span, rest) = rest.simple().encode_lower(&mut digits).split_at(16);
+        let (flags, _) = rest.split_at(2);
+        let mut text = String::with_capacity(LENGTH);
+        for part in [
+            "00-",
+            self.id.simple().encode_lower(&mut id),
+            "-",
+            span,
+            "-",
+            flags,
+        ] {
+            text.push_str(part);
+        }
+        HeaderValue::try_from(text)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -136,6 +146,22 @@ mod tests {
         let spans: HashSet<u64> = traces.iter().map(|trace| trace.span).collect();
         assert_eq!((ids.len(), spans.len()), (1_000, 1_000));
         assert!(ids.iter().all(|id| id.get_version_num() == 7));
+    }
+
+    #[test]
+    fn the_header_has_the_trace_the_span_and_the_flags_in_their_places() {
+        let trace = Trace {
+            id: Uuid::from_u128(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c),
+            span: 0x00b7_ad6b_7169_2033,
+            flags: 1,
+            continued: true,
+        };
+        let header = trace.header().unwrap();
+        assert_eq!(
+            header,
+            "00-0af7651916cd43dd8448eb211c80319c-00b7ad6b71692033-01"
+        );
+        assert_eq!(header.len(), LENGTH);
     }
 
     #[test]

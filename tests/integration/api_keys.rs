@@ -7,8 +7,8 @@ use folio_postgres::{Database, Role, migrate, provision};
 use folio_tests::postgres;
 use gateway_example::auth::api_keys::migrations;
 use gateway_example::auth::{
-    ApiKey, ApiKeyRefusal, ApiKeys, KeyPrefix, PrincipalKind, REVOKED_WITHIN, Revocation, Scope,
-    Subject,
+    ApiKey, ApiKeyRefusal, ApiKeys, KeyPrefix, Principal, PrincipalKind, REVOKED_WITHIN,
+    Revocation, Scope, Subject,
 };
 use tokio::time::{Instant, sleep};
 
@@ -40,10 +40,10 @@ async fn a_key_says_who_asks_to_every_gateway() {
     let other = gateways[0].create(&name, &BTreeSet::new()).await.unwrap();
     for gateway in &gateways {
         let principal = gateway.verify(&key).await.unwrap();
-        assert_eq!((&principal.name, &principal.scopes), (&name, &scopes));
-        assert_eq!(principal.kind, PrincipalKind::ApiKey);
+        let known = Principal::new(name.clone(), scopes.clone(), PrincipalKind::ApiKey);
+        assert_eq!(principal, known);
         let nothing = gateway.verify(&other).await.unwrap();
-        assert_eq!(nothing.scopes, BTreeSet::new());
+        assert_eq!(nothing.identity().scopes, BTreeSet::new());
         let refusal = gateway.verify(&with_other_secret(&key)).await.unwrap_err();
         let is_refused = matches!(refusal, ApiKeyRefusal::OtherSecret { .. });
         assert!(is_refused, "{refusal:?}");

@@ -213,11 +213,7 @@ impl ApiKeys {
         let scopes: Result<_, _> = scopes.into_iter().map(str::parse).collect();
         Ok(Some(Arc::new(Record {
             sha256: sha256.try_into()?,
-            principal: Principal {
-                name: name.parse()?,
-                scopes: scopes?,
-                kind: PrincipalKind::ApiKey,
-            },
+            principal: Principal::new(name.parse()?, scopes?, PrincipalKind::ApiKey),
         })))
     }
 
@@ -264,11 +260,11 @@ mod tests {
         let key = ApiKey::random().unwrap();
         let record = Record {
             sha256: key.sha256(),
-            principal: Principal {
-                name: "ada".parse().unwrap(),
-                scopes: Scope::parse_all("ledger:read").unwrap(),
-                kind: PrincipalKind::ApiKey,
-            },
+            principal: Principal::new(
+                "ada".parse().unwrap(),
+                Scope::parse_all("ledger:read").unwrap(),
+                PrincipalKind::ApiKey,
+            ),
         };
         let found = Some(Arc::new(record));
         keys.known.keep(key.prefix(), &found, Instant::now());
@@ -287,8 +283,8 @@ mod tests {
     async fn who_has_the_whole_key_is_believed() {
         let (keys, key) = keys();
         let principal = keys.verify(&key).await.unwrap();
-        assert_eq!(principal.name.as_str(), "ada");
-        assert_eq!(principal.kind, PrincipalKind::ApiKey);
+        assert_eq!(principal.name().as_str(), "ada");
+        assert_eq!(principal.kind(), PrincipalKind::ApiKey);
     }
 
     #[tokio::test(start_paused = true)]

@@ -77,11 +77,7 @@ impl TokenVerifier {
         let key = self.keys.key(jws.key_id()).await?;
         let claims = self.expected.claims(&jws.verified_by(&key)?, now)?;
         Ok(VerifiedToken {
-            principal: Principal {
-                name: claims.subject,
-                scopes: claims.scopes,
-                kind: PrincipalKind::Token,
-            },
+            principal: Principal::new(claims.subject, claims.scopes, PrincipalKind::Token),
             expires_at: claims.expires_at,
         })
     }

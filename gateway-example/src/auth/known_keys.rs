@@ -95,11 +95,11 @@ mod tests {
     use super::*;
 
     fn record() -> Found {
-        let principal = Principal {
-            name: "ada".parse().unwrap(),
-            scopes: BTreeSet::new(),
-            kind: PrincipalKind::ApiKey,
-        };
+        let principal = Principal::new(
+            "ada".parse().unwrap(),
+            BTreeSet::new(),
+            PrincipalKind::ApiKey,
+        );
         let sha256 = [7; 32];
         Some(Arc::new(Record { sha256, principal }))
     }

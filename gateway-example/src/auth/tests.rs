@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use folio_mesh::identity::{IdentitySigner, IdentityVerifier, PublicKeys, SigningKey};
+use folio_mesh::identity::{Identity, IdentitySigner, IdentityVerifier, PublicKeys, SigningKey};
 use folio_postgres::Database;
 use hyper::header::HeaderValue;
 use tokio_postgres::Config;
@@ -43,7 +43,7 @@ async fn a_token_is_taken_however_its_scheme_is_written() {
     for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer   "] {
         let headers = headers(&[&format!("{scheme}{token}")]);
         let principal = authenticator.authenticate(&headers).await.unwrap();
-        assert_eq!(principal.name.as_str(), "ada");
+        assert_eq!(principal.name().as_str(), "ada");
     }
 }
 
@@ -200,14 +200,15 @@ async fn who_a_local_issuer_names_is_who_a_service_sees() {
     let token = issuer.issue(&subject, &scopes, minute).unwrap();
     let headers = headers(&[&format!("Bearer {token}")]);
     let principal = authenticator.authenticate(&headers).await.unwrap();
-    assert_eq!((&principal.name, &principal.scopes), (&subject, &scopes));
+    let expected = Identity { subject, scopes };
+    assert_eq!(principal.identity(), &expected);
 
     let signing = SigningKey::in_folder(&folder.path().join("gateway")).unwrap();
     let public = PublicKeys::from_json(signing.public_set().as_bytes()).unwrap();
     let (signer, time) = (IdentitySigner::new(signing), SystemTime::now());
-    let identity = signer.token(&principal.identity(), "ledger", time).unwrap();
+    let identity = signer.token(principal.identity(), "ledger", time).unwrap();
     let service = IdentityVerifier::new(public, "ledger");
-    assert_eq!(service.verify(&identity, time), Ok(principal.identity()));
+    assert_eq!(service.verify(&identity, time), Ok(expected));
     // What the client brought is not an identity.
     assert!(service.verify(&token, time).is_err());
 }

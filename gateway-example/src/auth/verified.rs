@@ -108,11 +108,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn token(name: &str, expires_at: SystemTime) -> VerifiedToken {
-        let principal = Principal {
-            name: name.parse().unwrap(),
-            scopes: BTreeSet::new(),
-            kind: PrincipalKind::Token,
-        };
+        let principal =
+            Principal::new(name.parse().unwrap(), BTreeSet::new(), PrincipalKind::Token);
         VerifiedToken {
             principal,
             expires_at,
@@ -141,7 +138,7 @@ mod tests {
             tokens.keep(tokens.key(name), &token(name, now + 60 * SECOND), now);
         }
         let found = tokens.find(&tokens.key("ada"), now).unwrap();
-        assert_eq!(found.name.as_str(), "ada");
+        assert_eq!(found.name().as_str(), "ada");
         assert_eq!(tokens.find(&tokens.key("ada "), now), None);
     }
 

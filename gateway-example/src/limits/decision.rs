@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::header::HeaderName;
+use hyper::{HeaderMap, StatusCode};
 use thiserror::Error;
 
-use super::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, policy_field, standing_field};
+use super::fields::RATE_LIMIT_POLICY;
 use super::standing::Standing;
 
 /// It is admitted.
@@ -37,13 +36,9 @@ pub enum Limited {
 }
 
 impl Decision {
-    /// What the answer says of the limit, by header field.
-    #[must_use]
-    pub fn fields(&self) -> Vec<(HeaderName, String)> {
-        vec![
-            (RATE_LIMIT_POLICY, policy_field(&self.standing.policy)),
-            (RATE_LIMIT, standing_field(&self.standing)),
-        ]
+    /// Says in the headers of the answer how it stands with the limit.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        self.standing.tell(headers);
     }
 }
 
@@ -77,15 +72,14 @@ impl Limited {
 
     /// What the answer says of the limit, by header field. How somebody stands is said only if it is known.
     #[must_use]
-    pub fn fields(&self) -> Vec<(HeaderName, String)> {
+    pub fn fields(&self) -> HeaderMap {
+        let mut fields = HeaderMap::new();
         match self {
-            Self::Reached { standing } => vec![
-                (RATE_LIMIT_POLICY, policy_field(&standing.policy)),
-                (RATE_LIMIT, standing_field(standing)),
-            ],
+            Self::Reached { standing } => standing.tell(&mut fields),
             Self::Unavailable { standing, .. } => {
-                vec![(RATE_LIMIT_POLICY, policy_field(&standing.policy))]
+                fields.insert(RATE_LIMIT_POLICY, standing.policy.field().clone());
             }
         }
+        fields
     }
 }

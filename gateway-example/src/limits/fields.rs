@@ -1,11 +1,11 @@
 //! The header fields that tell how somebody stands with a limit: `RateLimit-Policy` and `RateLimit` of the IETF's draft
 //! on rate limits, structured fields both, and the seconds of `Retry-After`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use hyper::header::HeaderName;
 
-use super::policy::LimitPolicy;
 use super::standing::Standing;
 
 /// What the limit is.
@@ -14,10 +14,8 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// `"name";q=100;w=60`: so many in so many seconds.
-#[must_use]
-pub fn policy_field(policy: &LimitPolicy) -> String {
-    let (name, quota) = (policy.name(), policy.quota());
-    format!("\"{name}\";q={quota};w={}", policy.window().as_secs())
+pub(super) fn policy_field(name: &str, quota: NonZeroU32, window: Duration) -> String {
+    format!("\"{name}\";q={quota};w={}", window.as_secs())
 }
 
 /// `"name";r=3;t=12`: no more than so many in the next so many seconds.
@@ -45,12 +43,13 @@ const fn rounded_up_s(time: Duration) -> u64 {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::policy::LimitPolicy;
     use super::*;
 
     #[test]
     fn the_fields_are_written_as_the_draft_has_them() {
         let policy = LimitPolicy::new("per-principal", 100, Duration::from_secs(60), 20).unwrap();
-        assert_eq!(policy_field(&policy), "\"per-principal\";q=100;w=60");
+        assert_eq!(policy.field(), "\"per-principal\";q=100;w=60");
         let mut standing = Standing {
             policy: Arc::new(policy),
             remaining: 19,

@@ -3,8 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 use thiserror::Error;
+
+use super::fields::policy_field;
 
 /// Most that a policy counts to, and most that comes in one burst. What is computed of them fits 64 bits.
 const COUNT_MAX: u32 = 10_000_000;
@@ -29,6 +32,8 @@ pub struct LimitPolicy {
     window: Duration,
     burst: NonZeroU32,
     mode: PolicyMode,
+    // Said with every answer, so it is written once.
+    field: HeaderValue,
 }
 
 /// What a policy does with what is over it.
@@ -83,12 +88,17 @@ impl LimitPolicy {
         if u64::from(quota.get()) > window.as_secs().saturating_mul(PER_SECOND_MAX) {
             return Err(InvalidPolicy::TooFast { name });
         }
+        let field = HeaderValue::try_from(policy_field(&name, quota, window));
+        let Ok(field) = field else {
+            return Err(InvalidPolicy::Name { name });
+        };
         let policy = Self {
             name,
             quota,
             window,
             burst,
             mode: PolicyMode::Enforced,
+            field,
         };
         if policy.time_of(burst.get()) > WINDOW_MAX {
             return Err(InvalidPolicy::TooSlow { name: policy.name });
@@ -133,6 +143,12 @@ impl LimitPolicy {
     #[must_use]
     pub const fn mode(&self) -> PolicyMode {
         self.mode
+    }
+
+    /// What answers [say of it](super::RATE_LIMIT_POLICY).
+    #[must_use]
+    pub const fn field(&self) -> &HeaderValue {
+        &self.field
     }
 
     /// How long one token takes to come back. Rounded up, so that no more come back than the quota.

@@ -1,5 +1,6 @@
 //! The end of the header where it is written.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,7 +14,7 @@ use super::{ISSUER, Identity};
 const LIFETIME: Duration = Duration::from_secs(60);
 /// How long it is handed out again.
 const REUSED: Duration = Duration::from_secs(30);
-/// Most tokens that are kept.
+/// Most of those whose tokens are kept.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 
 /// Signs who asks, for the services behind the gateway.
@@ -22,10 +23,11 @@ const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 #[derive(Debug)]
 pub struct IdentitySigner {
     key: SigningKey,
-    issued: Mutex<LruCache<IssuedFor, Issued>>,
+    issued: Mutex<LruCache<Identity, ByAudience>>,
 }
 
-type IssuedFor = (Identity, String);
+/// Of services there are few.
+type ByAudience = BTreeMap<String, Issued>;
 
 #[derive(Debug, Clone)]
 struct Issued {
@@ -63,8 +65,7 @@ impl IdentitySigner {
         audience: &str,
         now: SystemTime,
     ) -> Result<Arc<str>, SignError> {
-        let issued_for = (identity.clone(), audience.to_owned());
-        if let Some(token) = self.reused(&issued_for, now) {
+        if let Some(token) = self.reused(identity, audience, now) {
             return Ok(token);
         }
         let token = self
@@ -76,13 +77,14 @@ impl IdentitySigner {
             at: now,
         };
         let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        all.put(issued_for, issued);
+        all.get_or_insert_mut_ref(identity, BTreeMap::new)
+            .insert(audience.to_owned(), issued);
         Ok(token)
     }
 
-    fn reused(&self, issued_for: &IssuedFor, now: SystemTime) -> Option<Arc<str>> {
+    fn reused(&self, identity: &Identity, audience: &str, now: SystemTime) -> Option<Arc<str>> {
         let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let issued = all.get(issued_for)?;
+        let issued = all.get(identity)?.get(audience)?;
         // One from the future is left by a clock that was set back.
         let age = now.duration_since(issued.at).ok()?;
         (age < REUSED).then(|| Arc::clone(&issued.token.0))
@@ -159,7 +161,7 @@ mod tests {
                 .issued
                 .lock()
                 .unwrap()
-                .put((someone, String::new()), issued);
+                .put(someone, BTreeMap::from([(String::new(), issued)]));
         }
         assert_eq!(signer.issued.lock().unwrap().len(), KEPT.get());
     }

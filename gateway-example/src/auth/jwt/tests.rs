@@ -41,8 +41,8 @@ async fn a_token_of_each_algorithm_says_who_asks() {
     for key in [TestKey::ed("k1"), TestKey::ec("k1"), TestKey::rsa("k1")] {
         let verified = verify(&key, &key.token(&claims())).await.unwrap();
         let principal = verified.principal;
-        assert_eq!(principal.name.as_str(), "ada");
-        assert_eq!(principal.kind, PrincipalKind::Token);
+        assert_eq!(principal.name().as_str(), "ada");
+        assert_eq!(principal.kind(), PrincipalKind::Token);
         assert!(principal.may(&"ledger:write".parse().unwrap()));
         assert!(!principal.may(&"ops:admin".parse().unwrap()));
         assert_eq!(verified.expires_at, now() + Duration::from_secs(300));
