@@ -77,6 +77,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 pub use folio_operator::Finding;
 use gateway_example::log::Log;
+/// What the program gets its memory from. Its binaries name it.
+pub use mimalloc::MiMalloc as Allocator;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 

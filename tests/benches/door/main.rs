@@ -36,6 +36,10 @@ use crate::quiet::Watch;
 use crate::report::{Goal, Report};
 use crate::server::Server;
 
+// The gateway's, as in the program.
+#[global_allocator]
+static ALLOCATOR: ledger::Allocator = ledger::Allocator;
+
 /// The core of the proxies, and that of everybody else.
 const PROXY_CORE: &str = "0";
 const OTHER_CORE: &str = "1";
