@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::altered::Altered;
 use crate::anchor::AnchorError;
+use crate::copied::NotAsCopied;
 
 /// Whatever lies beneath.
 pub(crate) type Source = Box<dyn Error + Send + Sync>;
@@ -29,6 +30,11 @@ pub enum SealError {
     /// A statement failed.
     #[error("the database has refused a statement of the sealer, or is gone")]
     Database(#[from] tokio_postgres::Error),
+    /// What was read are no events.
+    #[error(
+        "the database has sent what are no events; see that its version is one that is supported"
+    )]
+    NoEvents,
     /// It was not committed, or nobody knows.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -176,6 +182,12 @@ impl From<Altered> for Fault {
 impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<NotAsCopied> for SealError {
+    fn from(_: NotAsCopied) -> Self {
+        Self::NoEvents
     }
 }
 

@@ -12,18 +12,25 @@ use tokio_postgres::Client;
 
 use crate::altered::Altered;
 use crate::checkpoints::LogEnd;
+use crate::copied::CopiedEvents;
 use crate::error::SealError;
-use crate::rows::{event_leaf, outcome_leaf};
+use crate::rows::outcome_leaf;
 
-const EVENTS: &str = "SELECT position, version, recorded_at, event_id, command_id, command_events, \
-     schema_version, category, stream_id, event_type, fingerprint, payload, metadata \
-     FROM store.events WHERE position > $1 ORDER BY position LIMIT $2";
 const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, refusal, metadata \
      FROM store.outcomes WHERE number > $1 ORDER BY number LIMIT $2";
 // After the leaves were read: none of them was recorded later.
 const ENDS: &str = "SELECT (SELECT coalesce(max(position), 0) FROM store.events), \
      (SELECT coalesce(max(number), 0) FROM store.outcomes), \
      (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// So many events behind this position. What is copied out takes no parameters.
+fn events(after: i64, most: i64) -> String {
+    format!(
+        "SELECT position, version, recorded_at, event_id, command_id, command_events, \
+         schema_version, category, stream_id, event_type, fingerprint, payload, metadata \
+         FROM store.events WHERE position > {after} ORDER BY position LIMIT {most}"
+    )
+}
 
 /// What the next seal appends to the log.
 #[derive(Debug)]
@@ -82,10 +89,8 @@ impl NewLeaves {
 
     async fn read_events(&mut self, client: &Client, most: i64) -> Result<(), SealError> {
         let (mut last, _) = self.through;
-        let rows = client.query_raw(EVENTS, [last, most]).await?;
-        let mut rows = pin!(rows);
-        while let Some(row) = rows.try_next().await? {
-            let leaf = event_leaf(&row)?;
+        let mut events = CopiedEvents::of(client, &events(last, most)).await?;
+        while let Some(leaf) = events.next().await? {
             let expected = last.saturating_add(1);
             if leaf.position != expected {
                 return Err(SealError::Missing {

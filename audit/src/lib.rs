@@ -29,6 +29,7 @@ mod anchor;
 mod anchoring;
 mod bundle;
 mod checkpoints;
+mod copied;
 mod error;
 mod keys;
 mod lag;
