@@ -76,6 +76,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 pub use folio_operator::Finding;
+use gateway_example::lines::Lines;
 use gateway_example::log::Log;
 /// What the program gets its memory from. Its binaries name it.
 pub use mimalloc::MiMalloc as Allocator;
@@ -170,6 +171,7 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        .event_format(Lines::default())
         .with_writer(writer)
         .init();
     let runtime = match tokio::runtime::Runtime::new() {

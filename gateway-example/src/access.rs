@@ -15,6 +15,9 @@ use crate::figures;
 use crate::route::Route;
 use crate::trace::Trace;
 
+/// By which its line is known among others.
+pub(crate) const TARGET: &str = "folio_gateway::access";
+
 /// What is known of a request by now. Where it is dropped unanswered, the client has gone.
 #[derive(Debug)]
 pub(crate) struct AccessLine {
@@ -88,9 +91,9 @@ impl Drop for AccessLine {
             Place::Route(route) => route.path.as_str(),
         };
         tracing::info!(
-            target: "folio_gateway::access",
+            target: TARGET,
             correlation_id = &*self.trace.correlation_id().encode_lower(&mut [0; Hyphenated::LENGTH]),
-            method = %self.method,
+            method = %self.method.as_str(),
             route,
             status,
             code = self.code,

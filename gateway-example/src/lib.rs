@@ -32,6 +32,7 @@ mod gateway;
 mod headers;
 mod idle;
 pub mod limits;
+pub mod lines;
 mod link;
 mod links;
 mod listen;

@@ -15,6 +15,7 @@ use gateway_example::auth::{
     Authenticator, KeySet, KeySetSettings, KeySource, LocalIssuer, TokenVerifier,
 };
 use gateway_example::limits::{Limits, LimitsConfig};
+use gateway_example::lines::Lines;
 use gateway_example::log::Log;
 use gateway_example::{Gateway, GatewayConfig, Upstreams, serve};
 use tokio::net::TcpListener;
@@ -145,6 +146,7 @@ fn log_to(file: &Path) {
         .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
         // As where nobody looks at it on a terminal.
         .with_ansi(false)
+        .event_format(Lines::default())
         .with_writer(move || log.clone())
         .init();
 }
