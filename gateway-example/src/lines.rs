@@ -1,4 +1,4 @@
-//! How the lines of the log are written that tell of requests: as all others are, and in a third of the time.
+//! How the lines of the log are written that tell of requests: as all others are, and in half the time.
 //!
 //! `tracing-subscriber` writes each field by its debug format, with colours before and after it that are empty where there are none. Of a
 //! log that few lines are written to nobody notices. A request has one with twelve fields, which was the most costly single thing that
