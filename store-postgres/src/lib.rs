@@ -75,7 +75,7 @@ mod store;
 mod subscription;
 mod transaction;
 
-pub use append::AppendSettings;
+pub use append::{AppendSettings, CommitObserver, CommittedCommand};
 pub use checks::UnfitServer;
 pub use database::{Database, PoolError, Role};
 pub use migrate::{MigrateError, migrate};

@@ -1,5 +1,7 @@
 //! The event store on PostgreSQL.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use folio_core::store::{Append, AppendError, Appended, EventStore, Outcome, ReadError};
 use folio_core::{
@@ -9,7 +11,7 @@ use folio_core::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::append::{AppendSettings, Appends};
+use crate::append::{AppendSettings, Appends, CommitObserver, Heard, Observed};
 use crate::checks::{self, UnfitServer};
 use crate::database::{Database, PoolError, Role};
 use crate::pool::Pool;
@@ -30,6 +32,7 @@ pub struct PostgresStore {
     /// Keeping a snapshot is a write, and the role that reads may not.
     snapshots: Pool,
     appended: watch::Sender<Position>,
+    observed: Observed,
 }
 
 impl PostgresStore {
@@ -79,18 +82,28 @@ impl PostgresStore {
             here.subscribe(),
             appended.clone(),
         ));
-        let hints = Hints {
-            here,
-            appended: appended.clone(),
+        let observed = Observed::default();
+        let heard = Heard {
+            hints: Hints {
+                here,
+                appended: appended.clone(),
+            },
+            observed: observed.clone(),
         };
-        let appends = Appends::start(database.clone(), readers.clone(), settings, hints);
+        let appends = Appends::start(database.clone(), readers.clone(), settings, heard);
         Ok(Self {
             store_id,
             appends,
             readers,
             snapshots,
             appended,
+            observed,
         })
+    }
+
+    /// Tells this observer what is committed from now on, in place of any before.
+    pub fn observe_commits(&self, observer: Arc<dyn CommitObserver>) {
+        self.observed.by(observer);
     }
 
     /// What time it is by the server's clock, by which events are recorded.

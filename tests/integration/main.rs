@@ -15,6 +15,7 @@ mod checks;
 mod conformance;
 mod controls;
 mod differential;
+mod ends;
 mod erasure;
 mod executor;
 mod faults;

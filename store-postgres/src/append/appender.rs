@@ -10,11 +10,13 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tracing::{Instrument as _, Span};
 
-use super::AppendSettings;
-use super::batch::{Alone, Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers};
+use super::batch::{
+    Alone, Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers, recorded_at_once,
+};
+use super::committed::Asked;
 use super::session::{Session, SessionName};
+use super::{AppendSettings, Heard};
 use crate::database::Database;
-use crate::signal::Hints;
 use crate::sqlstate::Effect;
 
 /// How often a statement that lost a deadlock, or could not be serialised, is sent again.
@@ -36,7 +38,7 @@ pub(super) struct Request {
 pub(super) struct Appender {
     database: Database,
     settings: AppendSettings,
-    hints: Hints,
+    heard: Heard,
     session: Option<Session>,
     /// The session whose last statement has an unknown outcome.
     before: Option<SessionName>,
@@ -44,9 +46,12 @@ pub(super) struct Appender {
 
 /// What became of one statement.
 enum Sent {
-    Answered(Vec<Row>, Layout),
+    /// With where streams stand in it, and by the session of this number.
+    Answered(Vec<Row>, Layout, u64),
     /// It has a command that is on record. The server has recorded none of it.
     Repeats(Shared),
+    /// A stream has gone on from where the session knew it to end. The server has recorded none of it.
+    Stale(Shared),
     /// The server refused it, and has recorded none of it.
     Refused(Shared),
     /// The server has recorded none of it; the same again may work.
@@ -58,11 +63,11 @@ enum Sent {
 }
 
 impl Appender {
-    pub(super) const fn new(database: Database, settings: AppendSettings, hints: Hints) -> Self {
+    pub(super) const fn new(database: Database, settings: AppendSettings, heard: Heard) -> Self {
         Self {
             database,
             settings,
-            hints,
+            heard,
             session: None,
             before: None,
         }
@@ -117,13 +122,13 @@ impl Appender {
                 metrics::histogram!("folio_append_queue_seconds").record(request.queued.elapsed());
             }
             match self.resolve(&part).await {
-                Sent::Answered(rows, layout) => self.answer(part, rows, layout),
-                Sent::Refused(_) | Sent::Repeats(_) if part.len() > 1 => {
+                Sent::Answered(rows, layout, session) => self.answer(part, rows, layout, session),
+                Sent::Refused(_) | Sent::Repeats(_) | Sent::Stale(_) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.push(later);
                     parts.push(part);
                 }
-                Sent::Refused(error) | Sent::Repeats(error) => {
+                Sent::Refused(error) | Sent::Repeats(error) | Sent::Stale(error) => {
                     tell(part, |_| AppendError::Failed(error.boxed()));
                 }
                 Sent::Again(error) | Sent::NoSession(error) => {
@@ -147,10 +152,7 @@ impl Appender {
     /// now. So whichever it was, it has one effect.
     async fn resolve(&mut self, part: &[Request]) -> Sent {
         let mut resends = 0;
-        let mut form = match part {
-            [only] if Alone::of(&only.entry).is_some() => Form::Alone,
-            _ => Form::Together,
-        };
+        let mut form = Form::of(part.iter().map(|request| &request.entry));
         let mut unknown_since: Option<Instant> = None;
         loop {
             let sent = self.send(part, form).await;
@@ -170,6 +172,8 @@ impl Appender {
                     tokio::time::sleep(self.settings.resolve / 100).await;
                 }
                 (Sent::Again(_), _) if resends < RESENDS => resends += 1,
+                // It is looked up this time.
+                (Sent::Stale(_), _) if form != Form::OneByOne => {}
                 (Sent::Repeats(_), _) if form != Form::OneByOne => form = Form::OneByOne,
                 _ => return sent,
             }
@@ -205,6 +209,7 @@ impl Appender {
         metrics::histogram!("folio_append_batch_requests").record(size(part.len()));
         match answered {
             Ok(Ok(sent)) => {
+                session.ends.carried_out();
                 // Only a session that has answered is used again.
                 self.session = Some(session);
                 self.before = None;
@@ -213,16 +218,19 @@ impl Appender {
             Ok(Err(error)) => match Effect::of(&error) {
                 Effect::Unknown => Sent::Unknown(Shared::new(error)),
                 effect @ (Effect::None | Effect::NoneYet) => {
+                    let broken = Broken::by(&error);
+                    if broken == Broken::Version {
+                        metrics::counter!("folio_append_stale_total").increment(1);
+                        session.ends.doubt();
+                    }
                     self.session = Some(session);
                     self.before = None;
-                    let is_repeat = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
                     let error = Shared::new(error);
-                    if effect == Effect::NoneYet {
-                        Sent::Again(error)
-                    } else if is_repeat {
-                        Sent::Repeats(error)
-                    } else {
-                        Sent::Refused(error)
+                    match broken {
+                        _ if effect == Effect::NoneYet => Sent::Again(error),
+                        Broken::Version => Sent::Stale(error),
+                        Broken::Other => Sent::Repeats(error),
+                        Broken::None => Sent::Refused(error),
                     }
                 }
             },
@@ -232,12 +240,36 @@ impl Appender {
 
     /// Answers a batch. A large one is answered by a task of its own, while the server has the next.
     /// A small one is not worth the wait for another thread.
-    fn answer(&self, part: Vec<Request>, rows: Vec<Row>, layout: Layout) {
-        let hints = self.hints.clone();
+    fn answer(&self, part: Vec<Request>, rows: Vec<Row>, layout: Layout, session: u64) {
+        let heard = self.heard.clone();
         if part.len() < LARGE {
-            answer(part, &rows, layout, &hints);
+            answer(part, &rows, layout, &heard, session);
         } else {
-            tokio::spawn(async move { answer(part, &rows, layout, &hints) });
+            tokio::spawn(async move { answer(part, &rows, layout, &heard, session) });
+        }
+    }
+}
+
+/// Which unique index has refused a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// That of the versions of streams.
+    Version,
+    /// That of commands, if any.
+    Other,
+    None,
+}
+
+impl Broken {
+    fn by(error: &tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refused) if *refused.code() == SqlState::UNIQUE_VIOLATION => {
+                match refused.constraint() {
+                    Some("events_stream_version") => Self::Version,
+                    _ => Self::Other,
+                }
+            }
+            _ => Self::None,
         }
     }
 }
@@ -249,21 +281,22 @@ async fn ask(
     mut form: Form,
 ) -> Result<Sent, tokio_postgres::Error> {
     if let (Form::Alone, [only]) = (form, part)
-        && let Some(alone) = Alone::of(&only.entry)
+        && let Some(alone) = Alone::of(&only.entry, &session.ends)
     {
         let rows = session.send_alone(&alone).await?;
-        let status = rows
-            .first()
-            .map(|row| row.try_get::<_, Option<&str>>("status"));
-        if status.transpose()?.flatten().is_some() {
-            return Ok(Sent::Answered(rows, Alone::layout()));
+        if let Some(versions) = recorded_at_once(&rows)? {
+            alone.tell(&versions, &mut session.ends);
+            return Ok(Sent::Answered(rows, Alone::layout(), session.number));
         }
         // Nothing was recorded. The other statement says why.
         form = Form::Together;
     }
-    let arrays = Arrays::of(part.iter().map(|request| &request.entry));
+    let arrays = Arrays::of(part.iter().map(|request| &request.entry), &session.ends);
     let rows = session.send_many(&arrays.parameters(form)).await?;
-    Ok(Sent::Answered(rows, arrays.into_layout()))
+    if let Some(versions) = recorded_at_once(&rows)? {
+        arrays.tell(&versions, &mut session.ends);
+    }
+    Ok(Sent::Answered(rows, arrays.into_layout(), session.number))
 }
 
 /// Takes the next batch out of the backlog, in the order in which the requests came.
@@ -327,13 +360,16 @@ fn gather(backlog: &mut VecDeque<Request>, settings: &AppendSettings) -> Vec<Req
     batch
 }
 
-fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, hints: &Hints) {
+fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, heard: &Heard, session: u64) {
     let (entries, replies): (Vec<_>, Vec<_>) = part
         .into_iter()
         .map(|request| (request.entry, request.reply))
         .unzip();
+    let observer = heard.observed.observer();
+    let asked = observer.as_ref().map(|_| Asked::of(&entries));
     match answers(entries, layout, rows) {
         Ok(answers) => {
+            let committed = asked.map(|asked| asked.committed(&answers));
             let last = answers.iter().rev().find_map(last_position);
             for (reply, answer) in replies.into_iter().zip(answers) {
                 if let Err(AppendError::VersionConflict { .. }) = &answer {
@@ -343,7 +379,10 @@ fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, hints: &Hints) {
                 let _ = reply.send(answer);
             }
             if let Some(last) = last {
-                hints.appended_here(last);
+                heard.hints.appended_here(last);
+            }
+            if let (Some(observer), Some(committed)) = (observer, committed) {
+                observer.committed(session, &committed);
             }
         }
         Err(error) => {

@@ -3,20 +3,22 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use folio_core::store::{Append, AppendError, Outcome};
+use folio_core::store::{Append, AppendError, Outcome, StreamWrite};
 use folio_core::{
-    CommandId, EventId, ExpectedVersion, Position, RecordedEvent, StreamId, Timestamp, Version,
+    CommandId, EventId, ExpectedVersion, NewEvent, Position, RecordedEvent, StreamId, Timestamp,
+    Version,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::ends::{End, Ends};
 use crate::sqlstate::boxed;
 
 pub(super) const STATEMENT: &str = include_str!("../sql/append_many.sql");
 
 /// Types of the parameters, so that preparing needs no second round trip to look them up.
-pub(super) const TYPES: [Type; 25] = [
+pub(super) const TYPES: [Type; 26] = [
     Type::UUID_ARRAY,
     Type::BYTEA_ARRAY,
     Type::BYTEA_ARRAY,
@@ -42,12 +44,13 @@ pub(super) const TYPES: [Type; 25] = [
     Type::TEXT_ARRAY,
     Type::INT4_ARRAY,
     Type::BYTEA_ARRAY,
+    Type::INT8_ARRAY,
 ];
 
 pub(super) const ALONE: &str = include_str!("../sql/append_alone.sql");
 
 /// Types of the parameters of [`ALONE`].
-pub(super) const ALONE_TYPES: [Type; 11] = [
+pub(super) const ALONE_TYPES: [Type; 12] = [
     Type::UUID,
     Type::BYTEA,
     Type::BYTEA,
@@ -59,6 +62,7 @@ pub(super) const ALONE_TYPES: [Type; 11] = [
     Type::TEXT,
     Type::INT4,
     Type::BYTEA,
+    Type::INT8,
 ];
 
 /// A request with its metadata as it will be stored.
@@ -110,6 +114,7 @@ pub(super) struct Arrays<'a> {
     event_types: Vec<&'a str>,
     schema_versions: Vec<i32>,
     payloads: Vec<&'a [u8]>,
+    known: Vec<i64>,
     /// What the requests so far do to each stream.
     touched: HashMap<&'a StreamId, Touched>,
     /// Whether all requests can succeed, as far as they can be compared with each other.
@@ -129,17 +134,14 @@ pub(super) struct Alone<'a> {
     event_type: &'a str,
     schema_version: i32,
     payload: &'a [u8],
+    known: Option<i64>,
+    stream: &'a StreamId,
 }
 
 impl<'a> Alone<'a> {
     /// The only entry, if it is such a command.
-    pub(super) fn of(entry: &'a Entry) -> Option<Self> {
-        let [write] = entry.append.writes.as_slice() else {
-            return None;
-        };
-        let [event] = write.events.as_slice() else {
-            return None;
-        };
+    pub(super) fn of(entry: &'a Entry, ends: &Ends) -> Option<Self> {
+        let (write, event) = only_event(entry)?;
         let (expected, expected_event) = code(write.expected);
         Some(Self {
             command_id: entry.append.context.id.as_uuid(),
@@ -153,7 +155,20 @@ impl<'a> Alone<'a> {
             event_type: &event.event_type,
             schema_version: i32::from(event.schema_version),
             payload: &event.payload,
+            known: ends.of(&write.stream, write.expected).map(Version::number),
+            stream: &write.stream,
         })
+    }
+
+    /// As [`Arrays::tell`].
+    pub(super) fn tell(&self, at_first: &[i64], ends: &mut Ends) {
+        if let Some(base @ 1..) = at_first.first().copied() {
+            let end = End {
+                version: Version::NONE.plus(base).plus(1),
+                event: EventId::from_uuid(self.event_id),
+            };
+            ends.learn(self.stream, end);
+        }
     }
 
     /// Where its stream stands: it is the first one, and nothing came before it.
@@ -165,7 +180,7 @@ impl<'a> Alone<'a> {
     }
 
     /// The parameters, in the order of [`ALONE_TYPES`].
-    pub(super) fn as_sql(&self) -> [&(dyn ToSql + Sync); 11] {
+    pub(super) fn as_sql(&self) -> [&(dyn ToSql + Sync); 12] {
         [
             &self.command_id,
             &self.fingerprint,
@@ -178,6 +193,7 @@ impl<'a> Alone<'a> {
             &self.event_type,
             &self.schema_version,
             &self.payload,
+            &self.known,
         ]
     }
 }
@@ -193,11 +209,33 @@ pub(super) enum Form {
     OneByOne,
 }
 
+impl Form {
+    /// The form in which a batch is sent first.
+    pub(super) fn of<'a>(mut entries: impl Iterator<Item = &'a Entry>) -> Self {
+        match (entries.next().and_then(only_event), entries.next()) {
+            (Some(_), None) => Self::Alone,
+            _ => Self::Together,
+        }
+    }
+}
+
+fn only_event(entry: &Entry) -> Option<(&StreamWrite, &NewEvent)> {
+    match entry.append.writes.as_slice() {
+        [write] => match write.events.as_slice() {
+            [event] => Some((write, event)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Touched {
     first: i32,
     events: i64,
     last_event: Option<EventId>,
+    /// The version before the batch, where it need not be looked up.
+    known: Option<Version>,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -209,15 +247,16 @@ enum Together {
 }
 
 impl<'a> Arrays<'a> {
-    pub(super) fn of(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+    pub(super) fn of(entries: impl IntoIterator<Item = &'a Entry>, ends: &Ends) -> Self {
         let mut arrays = Self::default();
         for entry in entries {
-            arrays.push(entry);
+            arrays.push(entry, ends);
         }
+        arrays.fill_in_known();
         arrays
     }
 
-    fn push(&mut self, Entry { append, metadata }: &'a Entry) {
+    fn push(&mut self, Entry { append, metadata }: &'a Entry, ends: &Ends) {
         let command = append.context.id;
         self.command_ids.push(command.as_uuid());
         self.fingerprints.push(append.fingerprint.as_bytes());
@@ -226,7 +265,7 @@ impl<'a> Arrays<'a> {
         self.streams.push(number(append.writes.len()));
         let mut events = 0;
         for (stream_of_command, write) in (1_i32..).zip(&append.writes) {
-            let mut touched = self.touch(&write.stream, write.expected);
+            let mut touched = self.touch(&write.stream, write.expected, ends);
             for event in &write.events {
                 let event_id = EventId::of_command(command, events);
                 let is_first = events == 0;
@@ -255,24 +294,63 @@ impl<'a> Arrays<'a> {
     }
 
     /// Adds an element for a stream of a command, and answers what the batch has done to it so far.
-    fn touch(&mut self, stream: &'a StreamId, expected: ExpectedVersion) -> Touched {
+    fn touch(&mut self, stream: &'a StreamId, expected: ExpectedVersion, ends: &Ends) -> Touched {
         self.categories.push(stream.category());
         self.stream_ids.push(stream.id());
         let (version, event) = code(expected);
         self.expected.push(version);
         self.expected_events
             .push(event.map(|event| event.as_uuid()));
-        let touched = self.touched.get(stream).copied().unwrap_or(Touched {
-            first: number(self.categories.len()),
-            events: 0,
-            last_event: None,
-        });
+        let touched = match self.touched.get(stream).copied() {
+            None => Touched {
+                first: number(self.categories.len()),
+                events: 0,
+                last_event: None,
+                known: ends.of(stream, expected),
+            },
+            Some(touched) => Touched {
+                known: touched.known.filter(|known| {
+                    if touched.events == 0 && expected != ExpectedVersion::Any {
+                        ends.of(stream, expected) == Some(*known)
+                    } else {
+                        expected.admits(known.plus(touched.events), touched.last_event)
+                    }
+                }),
+                ..touched
+            },
+        };
         self.first.push(touched.first);
         self.before.push(touched.events);
         if touched.last_event.is_some() && event.is_some() && event != touched.last_event {
             self.together = Together::Impossible;
         }
         touched
+    }
+
+    /// The end of a stream that the batch does not write to has to be looked up: what was written to it
+    /// elsewhere would run into no index.
+    fn fill_in_known(&mut self) {
+        let mut known = vec![LOOK_UP; self.first.len()];
+        for touched in self.touched.values() {
+            let first = known.get_mut(index(touched.first));
+            if let (Some(first), Some(version), 1..) = (first, touched.known, touched.events) {
+                *first = version.number();
+            }
+        }
+        let of_first = |first: &i32| known.get(index(*first)).copied().unwrap_or(LOOK_UP);
+        self.known = self.first.iter().map(of_first).collect();
+    }
+
+    /// Keeps in mind where the streams end, once all has been recorded on what they had `at_first`.
+    pub(super) fn tell(&self, at_first: &[i64], ends: &mut Ends) {
+        for (stream, touched) in &self.touched {
+            let base = at_first.get(index(touched.first)).copied().unwrap_or(0);
+            // A new stream is, as often as not, never written to again.
+            if let (Some(event), 1..) = (touched.last_event, base) {
+                let version = Version::NONE.plus(base).plus(touched.events);
+                ends.learn(stream, End { version, event });
+            }
+        }
     }
 
     /// Where each stream of each command stands in the batch.
@@ -307,8 +385,7 @@ impl Layout {
             .into_iter()
             .zip(self.before)
             .map(|(first, before)| {
-                let first = usize::try_from(first).unwrap_or(0).saturating_sub(1);
-                let base = at_first.get(first).copied().unwrap_or_default();
+                let base = at_first.get(index(first)).copied().unwrap_or_default();
                 Version::NONE.plus(base).plus(before)
             })
     }
@@ -321,7 +398,7 @@ pub(super) struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
-    pub(super) fn as_sql(&self) -> [&(dyn ToSql + Sync); 25] {
+    pub(super) fn as_sql(&self) -> [&(dyn ToSql + Sync); 26] {
         let a = self.arrays;
         [
             &a.command_ids,
@@ -349,6 +426,7 @@ impl Parameters<'_> {
             &a.event_types,
             &a.schema_versions,
             &a.payloads,
+            &a.known,
         ]
     }
 }
@@ -358,6 +436,14 @@ impl Parameters<'_> {
 fn number(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
+
+/// Where element `number` of an array of SQL is in ours.
+fn index(number: i32) -> usize {
+    usize::try_from(number).unwrap_or(0).saturating_sub(1)
+}
+
+/// In the place of a version that `store.append_many` is to look up.
+const LOOK_UP: i64 = -1;
 
 /// How `store.append_many` knows an expectation.
 const fn code(expected: ExpectedVersion) -> (i64, Option<EventId>) {
@@ -370,18 +456,27 @@ const fn code(expected: ExpectedVersion) -> (i64, Option<EventId>) {
     }
 }
 
+/// The versions that streams had before all of a batch was recorded at once, if it was.
+pub(super) fn recorded_at_once(rows: &[Row]) -> Result<Option<Vec<i64>>, tokio_postgres::Error> {
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let one_by_one = row.try_get::<_, Option<i32>>("command")?.is_some();
+    if one_by_one || row.try_get::<_, Option<&str>>("status")?.is_none() {
+        return Ok(None);
+    }
+    let versions: Option<Vec<i64>> = row.try_get("versions")?;
+    Ok(Some(versions.unwrap_or_default()))
+}
+
 /// The answers to `entries`, from the rows that they were answered with.
 pub(super) fn answers(
     entries: Vec<Entry>,
     layout: Layout,
     rows: &[Row],
 ) -> Result<Vec<Result<Answer, AppendError>>, tokio_postgres::Error> {
-    let together = match rows.first() {
-        Some(row) => row.try_get::<_, Option<i32>>("command")?.is_none(),
-        None => false,
-    };
-    if let (true, Some(row)) = (together, rows.first()) {
-        return all_executed(entries, layout, row);
+    if let (Some(row), Some(at_first)) = (rows.first(), recorded_at_once(rows)?) {
+        return all_executed(entries, layout, row, &at_first);
     }
     if rows.len() != entries.len() {
         let (sent, answered) = (entries.len(), rows.len());
@@ -405,13 +500,11 @@ fn all_executed(
     entries: Vec<Entry>,
     layout: Layout,
     row: &Row,
+    at_first: &[i64],
 ) -> Result<Vec<Result<Answer, AppendError>>, tokio_postgres::Error> {
     let mut next = Position::START.plus(row.try_get("first_position")?);
     let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
-    let at_first = row
-        .try_get::<_, Option<Vec<i64>>>("versions")?
-        .unwrap_or_default();
-    let mut versions = layout.versions(&at_first);
+    let mut versions = layout.versions(at_first);
     Ok(entries
         .into_iter()
         .map(|entry| {

@@ -2,10 +2,13 @@
 //!
 //! The appender sends what waits as one statement, and gathers the next batch while that one is on
 //! its way. Alone, a request is sent at once; under load the cost of the commit is shared. Each
-//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement.
+//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement, `ends.rs` for what
+//! need not be looked up.
 
 mod appender;
 mod batch;
+mod committed;
+mod ends;
 mod session;
 
 use std::time::{Duration, Instant};
@@ -16,6 +19,8 @@ use tracing::Span;
 
 use self::appender::{Appender, Request};
 use self::batch::{Answer, Entry};
+pub(crate) use self::committed::Observed;
+pub use self::committed::{CommitObserver, CommittedCommand};
 use crate::database::Database;
 use crate::pool::Pool;
 use crate::read;
@@ -49,6 +54,15 @@ impl Default for AppendSettings {
     }
 }
 
+/// Who hears what was appended.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    /// How far the store has come.
+    pub(crate) hints: Hints,
+    /// What exactly was committed.
+    pub(crate) observed: Observed,
+}
+
 /// The way to the appender. It works until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Appends {
@@ -57,15 +71,15 @@ pub(crate) struct Appends {
 }
 
 impl Appends {
-    /// Starts the appender of `database`. It reports in `hints` how far the store has come.
+    /// Starts the appender of `database`.
     pub(crate) fn start(
         database: Database,
         readers: Pool,
         settings: AppendSettings,
-        hints: Hints,
+        heard: Heard,
     ) -> Self {
         let (queue, requests) = mpsc::channel(settings.queue.max(1));
-        tokio::spawn(Appender::new(database, settings, hints).run(requests));
+        tokio::spawn(Appender::new(database, settings, heard).run(requests));
         Self { queue, readers }
     }
 

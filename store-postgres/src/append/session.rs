@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,11 +10,14 @@ use tokio_postgres::{Client, NoTls, Row, Statement};
 use uuid::Uuid;
 
 use super::batch::{ALONE, ALONE_TYPES, Alone, Parameters, STATEMENT, TYPES};
+use super::ends::Ends;
 use crate::database::{Database, Role};
 
 /// Two numbers name an advisory lock. This is the first of those that sessions of appenders hold;
 /// nothing else in Folio uses it.
 const SESSIONS: i32 = 0x666f_6c61;
+
+static SESSIONS_OPENED: AtomicU64 = AtomicU64::new(1);
 
 const HOLD: &str = "SELECT pg_advisory_lock($1, $2)";
 /// Granted when no session holds the lock any more. As a lock of the transaction it is given back
@@ -32,6 +35,10 @@ pub(super) struct Session {
     many: Statement,
     alone: Statement,
     pub(super) name: SessionName,
+    /// A later one of this process has a higher number.
+    pub(super) number: u64,
+    /// What it has written. It goes with the session: see there.
+    pub(super) ends: Ends,
 }
 
 /// The lock that names a session.
@@ -84,6 +91,8 @@ impl Session {
                 many,
                 alone,
                 name,
+                number: SESSIONS_OPENED.fetch_add(1, Ordering::Relaxed),
+                ends: Ends::default(),
             })
         };
         tokio::time::timeout(patience, opened)

@@ -1,0 +1,176 @@
+//! Where streams end, as far as a session knows without asking.
+
+use std::collections::HashMap;
+use std::mem::take;
+
+use folio_core::{EventId, ExpectedVersion, StreamId, Version};
+
+/// How many streams a generation has room for. There are two of them: some ten MiB.
+const ROOM: usize = 1 << 15;
+
+/// For how many batches everything is looked up, after what was known was not so.
+const DOUBTFUL: u32 = 64;
+
+/// The last event of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) version: Version,
+    pub(super) event: EventId,
+}
+
+/// The ends of the streams that a session has written to.
+///
+/// What a session has committed is there for as long as the session is: a server that loses commits, in
+/// a failover or by a restore, ends every session first. So a stream never ends before what is known of
+/// it. It may end behind, where another process has written to it; then the version that comes next is
+/// taken, and the unique index of versions refuses the batch. What is known here is therefore never
+/// looked up again, and belongs to one session.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    young: HashMap<StreamId, End>,
+    /// Was young until there was no room. What is not written to meanwhile goes with it.
+    old: HashMap<StreamId, End>,
+    doubtful: u32,
+}
+
+impl Ends {
+    /// The version that `stream` has where a writer expects `expected`, if that is known and is what
+    /// the writer expects.
+    ///
+    /// A stream that is to be new has none. Whoever expects nothing in particular shares the stream
+    /// with others, maybe in another process, so that its end is better looked up.
+    pub(super) fn of(&self, stream: &StreamId, expected: ExpectedVersion) -> Option<Version> {
+        if self.doubtful > 0 {
+            return None;
+        }
+        let end = || self.young.get(stream).or_else(|| self.old.get(stream));
+        match expected {
+            ExpectedVersion::Any | ExpectedVersion::StreamExists => None,
+            ExpectedVersion::NoStream | ExpectedVersion::Exact(Version::NONE) => {
+                end().is_none().then_some(Version::NONE)
+            }
+            ExpectedVersion::Exact(version) => end()
+                .is_some_and(|end| end.version == version)
+                .then_some(version),
+            ExpectedVersion::LastEvent { version, event_id } => {
+                let expected = End {
+                    version,
+                    event: event_id,
+                };
+                end().is_some_and(|end| *end == expected).then_some(version)
+            }
+        }
+    }
+
+    /// Keeps in mind where a stream ends that was written to.
+    pub(super) fn learn(&mut self, stream: &StreamId, end: End) {
+        if self.young.len() >= ROOM {
+            self.old = take(&mut self.young);
+        }
+        self.young.insert(stream.clone(), end);
+    }
+
+    /// Forgets everything, because something was not so: another process writes to the same streams.
+    /// It may do so all the time, and each batch that is refused costs as much as one that is not.
+    pub(super) fn doubt(&mut self) {
+        *self = Self {
+            doubtful: DOUBTFUL,
+            ..Self::default()
+        };
+    }
+
+    /// A batch was carried out.
+    pub(super) const fn carried_out(&mut self) {
+        self.doubtful = self.doubtful.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use folio_core::CommandId;
+
+    use super::*;
+
+    fn stream(id: usize) -> StreamId {
+        StreamId::new("test", id.to_string()).unwrap()
+    }
+
+    fn end(version: i64, command: &str) -> End {
+        End {
+            version: Version::new(version).unwrap(),
+            event: EventId::of_command(CommandId::derived(&[command]), 0),
+        }
+    }
+
+    fn last(end: End) -> ExpectedVersion {
+        ExpectedVersion::LastEvent {
+            version: end.version,
+            event_id: end.event,
+        }
+    }
+
+    #[test]
+    fn an_end_is_known_to_whoever_expects_it_and_to_nobody_else() {
+        let mut ends = Ends::default();
+        ends.learn(&stream(1), end(3, "a"));
+        let known = |expected| ends.of(&stream(1), expected).map(Version::number);
+        assert_eq!(known(last(end(3, "a"))), Some(3));
+        assert_eq!(known(ExpectedVersion::Exact(end(3, "a").version)), Some(3));
+        for other in [
+            last(end(3, "b")),
+            last(end(2, "a")),
+            ExpectedVersion::Exact(end(2, "a").version),
+            ExpectedVersion::NoStream,
+            ExpectedVersion::Any,
+            ExpectedVersion::StreamExists,
+        ] {
+            assert_eq!(known(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_to_be_new_has_no_end() {
+        let ends = Ends::default();
+        for new in [
+            ExpectedVersion::NoStream,
+            ExpectedVersion::Exact(Version::NONE),
+        ] {
+            assert_eq!(ends.of(&stream(1), new), Some(Version::NONE));
+        }
+    }
+
+    #[test]
+    fn what_is_written_to_stays_and_what_is_not_goes() {
+        let mut ends = Ends::default();
+        for id in 0..4 * ROOM {
+            ends.learn(&stream(id), end(1, "a"));
+            ends.learn(&stream(0), end(2, "a"));
+        }
+        assert_eq!(
+            ends.of(&stream(0), last(end(2, "a"))),
+            Some(end(2, "a").version)
+        );
+        assert_eq!(ends.of(&stream(1), last(end(1, "a"))), None);
+        assert!(ends.young.len() + ends.old.len() <= 2 * ROOM);
+    }
+
+    #[test]
+    fn after_a_doubt_nothing_is_known_for_a_while() {
+        let mut ends = Ends::default();
+        ends.learn(&stream(1), end(1, "a"));
+        ends.doubt();
+        for _ in 0..DOUBTFUL {
+            assert_eq!(ends.of(&stream(2), ExpectedVersion::NoStream), None);
+            ends.learn(&stream(1), end(2, "a"));
+            ends.carried_out();
+        }
+        assert_eq!(
+            ends.of(&stream(1), last(end(2, "a"))),
+            Some(end(2, "a").version)
+        );
+        assert_eq!(
+            ends.of(&stream(2), ExpectedVersion::NoStream),
+            Some(Version::NONE)
+        );
+    }
+}
