@@ -5,7 +5,6 @@ use std::pin::pin;
 
 use folio_core::{BatchSize, Position};
 use folio_proofs::Hash;
-use folio_proofs::leaf::EventLeaf;
 use folio_proofs::map::{Entry, Last, StreamKey};
 use futures_util::TryStreamExt as _;
 use tokio_postgres::Client;
@@ -14,6 +13,7 @@ use crate::altered::Altered;
 use crate::checkpoints::LogEnd;
 use crate::copied::CopiedEvents;
 use crate::error::SealError;
+use crate::fresh::FreshLeaves;
 use crate::rows::outcome_leaf;
 
 const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, refusal, metadata \
@@ -24,12 +24,19 @@ const ENDS: &str = "SELECT (SELECT coalesce(max(position), 0) FROM store.events)
      (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// So many events behind this position. What is copied out takes no parameters.
-fn events(after: i64, most: i64) -> String {
+fn events(Span { after, most }: Span) -> String {
     format!(
         "SELECT position, version, recorded_at, event_id, command_id, command_events, \
          schema_version, category, stream_id, event_type, fingerprint, payload, metadata \
          FROM store.events WHERE position > {after} ORDER BY position LIMIT {most}"
     )
+}
+
+/// So many events behind a position.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    after: i64,
+    most: i64,
 }
 
 /// What the next seal appends to the log.
@@ -57,6 +64,7 @@ impl NewLeaves {
         client: &Client,
         end: LogEnd,
         most: BatchSize,
+        fresh: Option<&FreshLeaves>,
     ) -> Result<Self, SealError> {
         let mut leaves = Self {
             events: Vec::new(),
@@ -68,7 +76,12 @@ impl NewLeaves {
         // Neither keeps the other out for good.
         let half = (most.events() + 1) / 2;
         let outcomes = leaves.read_outcomes(client, half).await?;
-        leaves.read_events(client, most.events() - outcomes).await?;
+        let most = most.events() - outcomes;
+        if let Some(fresh) = fresh {
+            leaves.take_fresh(client, fresh, most).await?;
+        }
+        let most = most.saturating_sub_unsigned(leaves.events.len() as u64);
+        leaves.read_events(client, most).await?;
         leaves.read_ends(client, end).await?;
         Ok(leaves)
     }
@@ -87,9 +100,51 @@ impl NewLeaves {
         (self.events.len() as u64, self.outcomes.len() as u64)
     }
 
+    /// What need not be read, and what lies between.
+    async fn take_fresh(
+        &mut self,
+        client: &Client,
+        fresh: &FreshLeaves,
+        most: i64,
+    ) -> Result<(), SealError> {
+        let most = most.saturating_add(self.through.0);
+        while let Some(run) = fresh.take_behind(self.through.0) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                break;
+            };
+            if last.last.position > most {
+                break;
+            }
+            let between = first.last.position - self.through.0 - 1;
+            if between > 0 {
+                self.read_events(client, between).await?;
+            }
+            // The last one is read, and with it all of them are there: they were committed in one session, one upon the
+            // other. A store that has lost them since has none there, or another one.
+            let after = last.last.position - 1;
+            let mut read = CopiedEvents::of(client, &events(Span { after, most: 1 })).await?;
+            let mut is_there = false;
+            while let Some(leaf) = read.next().await? {
+                is_there = leaf.hash() == last.hash;
+            }
+            if !is_there || self.through.0 + 1 != first.last.position {
+                fresh.clear();
+                break;
+            }
+            self.through.0 = last.last.position;
+            for leaf in run {
+                self.streams
+                    .put(leaf.stream.category(), leaf.stream.id(), leaf.last);
+                self.events.push(leaf.hash);
+            }
+        }
+        Ok(())
+    }
+
     async fn read_events(&mut self, client: &Client, most: i64) -> Result<(), SealError> {
         let (mut last, _) = self.through;
-        let mut events = CopiedEvents::of(client, &events(last, most)).await?;
+        let span = Span { after: last, most };
+        let mut events = CopiedEvents::of(client, &events(span)).await?;
         while let Some(leaf) = events.next().await? {
             let expected = last.saturating_add(1);
             if leaf.position != expected {
@@ -99,7 +154,11 @@ impl NewLeaves {
                 });
             }
             last = leaf.position;
-            self.streams.put(&leaf);
+            let end = Last {
+                version: leaf.version,
+                position: leaf.position,
+            };
+            self.streams.put(leaf.category, leaf.stream_id, end);
             self.events.push(leaf.hash());
         }
         self.through.0 = last;
@@ -140,21 +199,17 @@ impl NewLeaves {
 
 impl StreamEnds {
     /// A later event of the same stream takes the place of an earlier one.
-    fn put(&mut self, leaf: &EventLeaf<'_>) {
-        let last = Last {
-            version: leaf.version,
-            position: leaf.position,
-        };
-        match self.by_name.get_mut(leaf.category) {
-            Some(streams) => match streams.get_mut(leaf.stream_id) {
+    fn put(&mut self, category: &str, id: &str, last: Last) {
+        match self.by_name.get_mut(category) {
+            Some(streams) => match streams.get_mut(id) {
                 Some(held) => *held = last,
                 None => {
-                    streams.insert(leaf.stream_id.to_owned(), last);
+                    streams.insert(id.to_owned(), last);
                 }
             },
             None => {
-                let streams = HashMap::from([(leaf.stream_id.to_owned(), last)]);
-                self.by_name.insert(leaf.category.to_owned(), streams);
+                let streams = HashMap::from([(id.to_owned(), last)]);
+                self.by_name.insert(category.to_owned(), streams);
             }
         }
     }

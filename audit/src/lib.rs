@@ -3,7 +3,8 @@
 //!
 //! * [`Sealer`] appends what was committed to the log, behind the back of whoever appends events: it reads the store,
 //!   and nothing waits for it. Each of its seals is one transaction and ends in a signed checkpoint.
-//!   [`Sealing`] has one run for as long as a service does.
+//!   [`Sealing`] has one run for as long as a service does. What the same process appends need not be read: it has
+//!   [`FreshLeaves`] of it.
 //! * [`Anchor`] keeps checkpoints outside of the database, [`FileAnchor`] in a file, [`DatabaseAnchor`] in another
 //!   database, and with the feature `witness` a `WitnessAnchor` at a `Witness`, which signs itself that a log has only grown. What is anchored must be in the log for good: a log that was made anew, or has lost its end, is not sealed
 //!   any further.
@@ -31,6 +32,7 @@ mod bundle;
 mod checkpoints;
 mod copied;
 mod error;
+mod fresh;
 mod keys;
 mod lag;
 mod leaves;
@@ -53,6 +55,7 @@ pub use anchor::{Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, Recor
 #[cfg(feature = "witness")]
 pub use anchor::{WitnessAddressError, WitnessAnchor};
 pub use error::{NotAsAnchored, ProveError, SealError};
+pub use fresh::FreshLeaves;
 pub use keys::{LogKeys, LogKeysError};
 pub use prepare::{PrepareAuditError, ROLES, migrations, prepare};
 pub use prover::{Proven, Prover};

@@ -14,6 +14,7 @@ use crate::anchor::Anchors;
 use crate::anchoring::Anchoring;
 use crate::checkpoints::{self, Kept, LogEnd};
 use crate::error::{NotAsAnchored, SealError};
+use crate::fresh::FreshLeaves;
 use crate::lag::{Alarm, Lag};
 use crate::leaves::NewLeaves;
 use crate::map::StreamMap;
@@ -41,6 +42,7 @@ pub struct Sealer {
     key: Arc<SigningKey>,
     sealers: Pool,
     anchoring: Anchoring,
+    fresh: Option<Arc<FreshLeaves>>,
     /// As of the last seal. None while one is under way, and after one that has failed.
     map: Option<StreamMap>,
 }
@@ -92,6 +94,7 @@ impl Sealer {
             key,
             sealers: database.pool(Role::Sealer, Self::CONNECTIONS)?,
             anchoring: Anchoring::of(anchors.into()),
+            fresh: None,
             map: None,
         };
         sealer.anchoring.ask(&sealer.log, sealer.settings).await?;
@@ -101,6 +104,16 @@ impl Sealer {
         client.finished();
         drop(client);
         Ok(sealer)
+    }
+
+    /// Has the leaves of what this process commits from there, as far as they are: they [hear](folio_postgres::CommitObserver)
+    /// of it from the store.
+    #[must_use]
+    pub fn with_fresh(self, leaves: Arc<FreshLeaves>) -> Self {
+        Self {
+            fresh: Some(leaves),
+            ..self
+        }
     }
 
     /// Seals what is behind the last seal, at most as much as the settings say, and anchors the last checkpoint where
@@ -149,7 +162,13 @@ impl Sealer {
         let last = checkpoints::last(&transaction, &self.log).await?;
         self.compare(&transaction, last.as_ref()).await?;
         let end = last.as_ref().map_or_else(LogEnd::empty, |kept| kept.end);
-        let leaves = NewLeaves::read(&transaction, end, self.settings.batch).await?;
+        let leaves = NewLeaves::read(
+            &transaction,
+            end,
+            self.settings.batch,
+            self.fresh.as_deref(),
+        )
+        .await?;
         if let Some(Kept {
             note, checkpoint, ..
         }) = last

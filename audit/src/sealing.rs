@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::anchor::Anchors;
 use crate::error::SealError;
+use crate::fresh::FreshLeaves;
 use crate::keys::LogKeys;
 use crate::sealer::Sealer;
 use crate::settings::SealerSettings;
@@ -31,6 +32,9 @@ pub struct Sealing {
     pub settings: SealerSettings,
     /// Where checkpoints are kept outside of the database.
     pub anchors: Anchors,
+    /// Leaves of what this process commits, if it does: the store's
+    /// [`observe_commits`](folio_postgres::PostgresStore::observe_commits) fills them.
+    pub fresh: Option<Arc<FreshLeaves>>,
 }
 
 impl Sealing {
@@ -63,6 +67,9 @@ impl Sealing {
             sealer = opening => sealer?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
+        if let Some(fresh) = &self.fresh {
+            sealer = sealer.with_fresh(Arc::clone(fresh));
+        }
         self.publish(1);
         sealer.run(stop).await
     }

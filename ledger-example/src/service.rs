@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use folio_audit::{Anchors, LogKeys, Prover, Sealer, SealerSettings, Sealing};
+use folio_audit::{Anchors, FreshLeaves, LogKeys, Prover, Sealer, SealerSettings, Sealing};
 use folio_core::EventStore;
 use folio_erasure::{PrepareVaultError, Vault};
 use folio_postgres::{
@@ -250,11 +250,16 @@ impl AccountsService {
             .as_ref()
             .map(|seals| Prover::open(events, seals.keys.log.clone(), PROVER_CONNECTIONS))
             .transpose()?;
-        let sealing = seals.map(|Seals { keys, anchors }| Sealing {
-            database: events.clone(),
-            keys,
-            settings: SealerSettings::default(),
-            anchors,
+        let sealing = seals.map(|Seals { keys, anchors }| {
+            let fresh = Arc::new(FreshLeaves::default());
+            executor.store().observe_commits(Arc::clone(&fresh) as _);
+            Sealing {
+                database: events.clone(),
+                keys,
+                settings: SealerSettings::default(),
+                anchors,
+                fresh: Some(fresh),
+            }
         });
         let running = tokio::spawn(async move {
             tokio::join!(

@@ -56,6 +56,17 @@ impl Book {
         book
     }
 
+    /// The same, as another process has it.
+    pub(crate) async fn of_another_process(&self) -> Self {
+        Self {
+            database: self.database.clone(),
+            store: PostgresStore::open(&self.database, 2).await.unwrap(),
+            server: self.server.clone(),
+            folder: tempfile::tempdir().unwrap(),
+            commands: AtomicU64::new(1 << 32),
+        }
+    }
+
     /// A store without the tables of a log.
     pub(crate) async fn unprepared() -> Self {
         Self::unprepared_on(postgres::server().await).await

@@ -11,15 +11,15 @@ use super::book::{Book, batch};
 use super::walk::walked;
 
 /// A book on a server of its own, and what a replica has of it.
-struct Replicated {
-    cluster: ThrowawayCluster,
+pub(super) struct Replicated {
+    pub(super) cluster: ThrowawayCluster,
     /// All that the server has.
     data: PathBuf,
-    book: Book,
+    pub(super) book: Book,
 }
 
 impl Replicated {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let cluster = ThrowawayCluster::start(Durability::Durable).await.unwrap();
         let book = Book::on(cluster.connection_config()).await;
         let entries = std::fs::read_dir(&cluster.address().data_folder).unwrap();
@@ -34,14 +34,14 @@ impl Replicated {
     }
 
     /// From here on the replica receives nothing any more.
-    async fn replica_falls_behind(&mut self) {
+    pub(super) async fn replica_falls_behind(&mut self) {
         self.cluster.kill_all().await.unwrap();
         copy(&self.data, &self.replica());
         self.comes_up().await;
     }
 
     /// All that the replica does not have is lost.
-    async fn fails_over(&mut self) {
+    pub(super) async fn fails_over(&mut self) {
         self.cluster.kill_all().await.unwrap();
         std::fs::remove_dir_all(&self.data).unwrap();
         std::fs::rename(self.replica(), &self.data).unwrap();

@@ -4,6 +4,7 @@ mod altered;
 mod anchored;
 mod book;
 mod failover;
+mod fresh;
 mod logins;
 mod proofs;
 mod roles;
