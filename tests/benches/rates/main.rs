@@ -37,6 +37,10 @@ use crate::account::Account;
 use crate::measure::{Measured, median, runs};
 use crate::report::Report;
 
+// As in the program.
+#[global_allocator]
+static ALLOCATOR: ::ledger::Allocator = ::ledger::Allocator;
+
 const METADATA: &[u8] =
     br#"{"actor":"import","correlation_id":"01a20503-a24b-7188-b6d5-98c0d235ea58"}"#;
 const AGGREGATES: usize = 1_000;
