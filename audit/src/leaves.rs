@@ -7,13 +7,14 @@ use folio_core::{BatchSize, Position};
 use folio_proofs::Hash;
 use folio_proofs::map::{Entry, Last, StreamKey};
 use futures_util::TryStreamExt as _;
+use tokio::task::yield_now;
 use tokio_postgres::Client;
 
 use crate::altered::Altered;
 use crate::checkpoints::LogEnd;
 use crate::copied::CopiedEvents;
 use crate::error::SealError;
-use crate::fresh::FreshLeaves;
+use crate::fresh::{FreshLeaf, FreshLeaves};
 use crate::rows::outcome_leaf;
 
 const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, refusal, metadata \
@@ -22,6 +23,9 @@ const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, ref
 const ENDS: &str = "SELECT (SELECT coalesce(max(position), 0) FROM store.events), \
      (SELECT coalesce(max(number), 0) FROM store.outcomes), \
      (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// So many leaves are worked on before others have their turn on the same thread: half a millisecond at most.
+const AT_ONCE: usize = 512;
 
 /// So many events behind this position. What is copied out takes no parameters.
 fn events(Span { after, most }: Span) -> String {
@@ -86,9 +90,11 @@ impl NewLeaves {
         Ok(leaves)
     }
 
-    /// Their hashes, in the order of the log.
-    pub(crate) fn hashes(&self) -> impl Iterator<Item = Hash> {
-        self.events.iter().chain(&self.outcomes).copied()
+    /// Their hashes, in the order of the log, [some at once](AT_ONCE).
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = &[Hash]> {
+        self.events
+            .chunks(AT_ONCE)
+            .chain(self.outcomes.chunks(AT_ONCE))
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -132,10 +138,12 @@ impl NewLeaves {
                 break;
             }
             self.through.0 = last.last.position;
-            for leaf in run {
-                self.streams
-                    .put(leaf.stream.category(), leaf.stream.id(), leaf.last);
-                self.events.push(leaf.hash);
+            for some in run.chunks(AT_ONCE) {
+                for FreshLeaf { hash, stream, last } in some {
+                    self.streams.put(stream.category(), stream.id(), *last);
+                    self.events.push(*hash);
+                }
+                yield_now().await;
             }
         }
         Ok(())
@@ -160,6 +168,9 @@ impl NewLeaves {
             };
             self.streams.put(leaf.category, leaf.stream_id, end);
             self.events.push(leaf.hash());
+            if self.events.len().is_multiple_of(AT_ONCE) {
+                yield_now().await;
+            }
         }
         self.through.0 = last;
         Ok(())

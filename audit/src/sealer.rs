@@ -7,6 +7,7 @@ use folio_postgres::{Database, Pool, Role, Transaction, commit};
 use folio_proofs::checkpoint::{Checkpoint, Through};
 use folio_proofs::merkle::{ConsistencyPlan, ConsistencyProof, Size, TreeHead};
 use folio_proofs::note::{SignedNote, SigningKey};
+use tokio::task::yield_now;
 use tokio_postgres::Client;
 
 use crate::altered::Altered;
@@ -279,7 +280,10 @@ async fn append_to_log(
     leaves: &NewLeaves,
 ) -> Result<TreeHead, SealError> {
     let mut writer = tiles::resume(client, end).await?;
-    leaves.hashes().for_each(|leaf| writer.append(leaf));
+    for some in leaves.hashes() {
+        some.iter().for_each(|leaf| writer.append(*leaf));
+        yield_now().await;
+    }
     tiles::keep(client, &writer.take_changed()).await?;
     Ok(writer.head())
 }

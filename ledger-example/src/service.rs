@@ -252,7 +252,9 @@ impl AccountsService {
             .transpose()?;
         let sealing = seals.map(|Seals { keys, anchors }| {
             let fresh = Arc::new(FreshLeaves::default());
-            executor.store().observe_commits(Arc::clone(&fresh) as _);
+            executor
+                .store()
+                .observe_commits(Some(Arc::clone(&fresh) as _));
             Sealing {
                 database: events.clone(),
                 keys,

@@ -101,8 +101,8 @@ impl PostgresStore {
         })
     }
 
-    /// Tells this observer what is committed from now on, in place of any before.
-    pub fn observe_commits(&self, observer: Arc<dyn CommitObserver>) {
+    /// Tells this observer what is committed from now on, in place of any before; or nobody.
+    pub fn observe_commits(&self, observer: Option<Arc<dyn CommitObserver>>) {
         self.observed.by(observer);
     }
 

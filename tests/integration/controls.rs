@@ -15,9 +15,11 @@ use crate::conformance::schedules::Stage;
 const MANY: &str = "store.append_many";
 const ONE: &str = "store.append_one";
 const ALONE: &str = "store.append_alone";
+const KNOWN: &str = "store.append_known";
 const LOCK: &str = "PERFORM FROM store.append_lock FOR UPDATE;";
 /// Makes commands that come alone go through `store.append_many` as well.
 const NEVER_ALONE: (&str, &str, &str) = (ALONE, LOCK, "RETURN;");
+const NEVER_KNOWN: (&str, &str, &str) = (KNOWN, LOCK, "RETURN;");
 /// Makes every command go through `store.append_one`.
 const ONE_BY_ONE: (&str, &str, &str) = (MANY, "holds := p_first IS NOT NULL", "holds := false");
 
@@ -82,16 +84,21 @@ async fn without_the_version_check_a_hole_is_left() {
 /// one has written.
 #[tokio::test]
 async fn without_the_index_of_versions_both_writers_win() {
-    for form in [&[][..], &[NEVER_ALONE]] {
+    // Alone with one event, with several, and in a call.
+    for (form, streams) in [
+        (&[][..], &["a"][..]),
+        (&[], &["a", "b"]),
+        (&[NEVER_ALONE, NEVER_KNOWN], &["a"]),
+    ] {
         let database = database_with(form).await;
-        assert_eq!(writers_at_the_same_version(&database).await, 1);
+        assert_eq!(writers_at_the_same_version(&database, streams).await, 1);
         let database = database_with(form).await;
         let owner = postgres::superuser(&database).await;
         owner
             .batch_execute("ALTER TABLE store.events DROP CONSTRAINT events_stream_version")
             .await
             .unwrap();
-        assert_eq!(writers_at_the_same_version(&database).await, 2);
+        assert_eq!(writers_at_the_same_version(&database, streams).await, 2);
     }
 }
 
@@ -176,11 +183,25 @@ async fn without_the_look_up_a_repeat_is_a_failure() {
 async fn without_the_look_up_a_refused_command_is_carried_out_after_all() {
     let after_its_refusal = |changes: &'static [(&str, &str, &str)]| async move {
         let store = store_with(changes).await;
-        let mut refused = event("a", "same", "");
-        refused.writes[0].events.clear();
+        let request = || {
+            let streams = if changes == KNOWN_UNSEEN {
+                &["a", "b"][..]
+            } else {
+                &["a"]
+            };
+            let mut request = on_each(streams, event("any", "same", ""));
+            for write in &mut request.writes {
+                write.expected = ExpectedVersion::NoStream;
+            }
+            request
+        };
+        let mut refused = request();
+        for write in &mut refused.writes {
+            write.events.clear();
+        }
         refused.refusal = Some(b"no".to_vec());
         store.append(refused).await.unwrap();
-        store.append(event("a", "same", "")).await.unwrap().status
+        store.append(request()).await.unwrap().status
     };
     const ALONE_UNSEEN: &[(&str, &str, &str)] = &[(
         ALONE,
@@ -195,10 +216,15 @@ async fn without_the_look_up_a_refused_command_is_carried_out_after_all() {
             "true",
         ),
     ];
+    const KNOWN_UNSEEN: &[(&str, &str, &str)] = &[(
+        KNOWN,
+        "WHERE NOT EXISTS (SELECT FROM store.outcomes o WHERE o.command_id = p_command_id)",
+        "WHERE true",
+    )];
     for whole in [&[][..], &[NEVER_ALONE]] {
         assert_eq!(after_its_refusal(whole).await, AppendStatus::AlreadyApplied);
     }
-    for without in [ALONE_UNSEEN, TOGETHER_UNSEEN] {
+    for without in [ALONE_UNSEEN, TOGETHER_UNSEEN, KNOWN_UNSEEN] {
         assert_eq!(after_its_refusal(without).await, AppendStatus::Executed);
     }
 }
@@ -283,19 +309,35 @@ async fn appends_on_what_is_not_there(changes: &[(&str, &str, &str)]) -> bool {
 
 /// How many of two processes that expect the same version succeed, one after the other. The second
 /// has written to the stream before.
-async fn writers_at_the_same_version(database: &Database) -> usize {
+async fn writers_at_the_same_version(database: &Database, streams: &[&str]) -> usize {
     let here = PostgresStore::open(database, 1).await.unwrap();
     let there = PostgresStore::open(database, 1).await.unwrap();
     for name in ["first", "second"] {
-        here.append(event("a", name, "")).await.unwrap();
+        here.append(on_each(streams, event("any", name, "")))
+            .await
+            .unwrap();
     }
     let mut won = 0;
     for (store, name) in [(&there, "there"), (&here, "here")] {
-        let mut request = event("a", name, "");
-        request.writes[0].expected = ExpectedVersion::Exact(Version::new(2).unwrap());
+        let mut request = on_each(streams, event("any", name, ""));
+        for write in &mut request.writes {
+            write.expected = ExpectedVersion::Exact(Version::new(2).unwrap());
+        }
         won += usize::from(store.append(request).await.is_ok());
     }
     won
+}
+
+/// The same on each of several streams.
+fn on_each(streams: &[&str], request: Append) -> Append {
+    let write = |name: &&str| StreamWrite {
+        stream: StreamId::new("test", *name).unwrap(),
+        ..request.writes[0].clone()
+    };
+    Append {
+        writes: streams.iter().map(write).collect(),
+        ..request
+    }
 }
 
 async fn repeat(store: &PostgresStore) -> Result<Appended, AppendError> {

@@ -7,16 +7,13 @@ use folio_core::{
     Actor, BatchSize, CommandContext, CommandId, ExpectedVersion, Fingerprint, NewEvent, Position,
     RecordedEvent, StreamId, Version,
 };
-use folio_postgres::{Database, PostgresStore};
+use folio_postgres::{Database, PostgresStore, Role};
 use folio_tests::postgres;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-/// Appends one event to each of `streams` with what its writer expects.
-async fn append(
-    store: &PostgresStore,
-    streams: &[(&str, ExpectedVersion)],
-) -> Result<Vec<RecordedEvent>, AppendError> {
+/// One event on each of `streams` with what its writer expects.
+fn request(streams: &[(&str, ExpectedVersion)]) -> Append {
     let writes = streams.iter().map(|(name, expected)| StreamWrite {
         stream: stream(name),
         expected: *expected,
@@ -27,8 +24,14 @@ async fn append(
         }],
     });
     let context = CommandContext::new(CommandId::from_uuid(Uuid::now_v7()), Actor::anonymous());
-    let append = Append::events(context, Fingerprint::of(&[]), writes.collect());
-    let appended = store.append(append).await?;
+    Append::events(context, Fingerprint::of(&[]), writes.collect())
+}
+
+async fn append(
+    store: &PostgresStore,
+    streams: &[(&str, ExpectedVersion)],
+) -> Result<Vec<RecordedEvent>, AppendError> {
+    let appended = store.append(request(streams)).await?;
     let Outcome::Committed(events) = appended.outcome else {
         panic!("{appended:?}");
     };
@@ -141,6 +144,75 @@ async fn what_a_session_knew_goes_with_it() {
     let expected = ExpectedVersion::LastEvent { version, event_id };
     let many = [("new", ExpectedVersion::NoStream), ("a", expected)];
     assert_eq!(conflict_at(append(&store, &many).await), 1);
+}
+
+/// It has a statement of its own, and everything that is promised of the others.
+#[tokio::test]
+async fn a_command_on_streams_whose_ends_are_known_is_recorded_like_any_other() {
+    let database = postgres::store_database().await;
+    let (store, a) = knowing(&database).await;
+    let b = append(&store, &[("b", ExpectedVersion::NoStream)]).await;
+    let b = append(&store, &[("b", on(&b.unwrap()))]).await.unwrap();
+    // Nothing else will do.
+    let owner = postgres::superuser(&database).await;
+    let others = format!(
+        "REVOKE EXECUTE ON FUNCTION store.append_many, store.append_alone FROM {}",
+        Role::Appender.name(database.name())
+    );
+    owner.batch_execute(&others).await.unwrap();
+    let streams = [
+        ("new", ExpectedVersion::NoStream),
+        ("b", on(&b)),
+        ("a", on(&a)),
+    ];
+    let recorded = append(&store, &streams).await.unwrap();
+    let read = store.read_all(Position::START.plus(4), BatchSize::default());
+    assert_eq!(read.await.unwrap(), recorded);
+    let numbers = recorded.iter().map(|event| {
+        (
+            event.position.number(),
+            event.stream.id(),
+            event.version.number(),
+        )
+    });
+    let expected = [(5, "new", 1), (6, "b", 3), (7, "a", 3)];
+    assert_eq!(numbers.collect::<Vec<_>>(), expected);
+    let next = [("b", on(&recorded[1..2])), ("a", on(&recorded[2..]))];
+    assert_eq!(append(&store, &next).await.unwrap()[1].version.number(), 4);
+}
+
+/// What it was decided on and does not write to is looked up, whatever is known of the rest.
+#[tokio::test]
+async fn a_stream_that_is_not_written_to_is_a_condition_all_the_same() {
+    let database = postgres::store_database().await;
+    let (store, a) = knowing(&database).await;
+    let decided = |seen: &str, expected| {
+        let mut request = request(&[("a", on(&a)), ("new", ExpectedVersion::NoStream)]);
+        request.writes.push(StreamWrite {
+            stream: stream(seen),
+            expected,
+            events: Vec::new(),
+        });
+        request
+    };
+    let there = PostgresStore::open(&database, 1).await.unwrap();
+    let rule = append(&there, &[("rule", ExpectedVersion::NoStream)]).await;
+    let before = on(&rule.unwrap());
+    let rule = append(&there, &[("rule", before)]).await.unwrap();
+    let refused = [
+        ("rule", before),
+        ("rule", ExpectedVersion::NoStream),
+        ("none", before),
+        ("none", ExpectedVersion::StreamExists),
+    ];
+    for (seen, expected) in refused {
+        let conflict = store.append(decided(seen, expected)).await;
+        let actual = if seen == "rule" { 2 } else { 0 };
+        assert_eq!(conflict_at(conflict), actual, "{seen} {expected}");
+    }
+    let recorded = store.append(decided("rule", on(&rule))).await.unwrap();
+    assert_eq!(recorded.status, AppendStatus::Executed);
+    assert_eq!(store.head().await.unwrap(), Position::START.plus(6));
 }
 
 /// Several processes, and more writers than streams: each is decided on what is there.

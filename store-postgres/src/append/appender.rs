@@ -11,10 +11,11 @@ use tokio_postgres::error::SqlState;
 use tracing::{Instrument as _, Span};
 
 use super::batch::{
-    Alone, Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers, recorded_at_once,
+    Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers, recorded_at_once,
 };
 use super::committed::Asked;
 use super::session::{Session, SessionName};
+use super::single::Single;
 use super::{AppendSettings, Heard};
 use crate::database::Database;
 use crate::sqlstate::Effect;
@@ -152,7 +153,10 @@ impl Appender {
     /// now. So whichever it was, it has one effect.
     async fn resolve(&mut self, part: &[Request]) -> Sent {
         let mut resends = 0;
-        let mut form = Form::of(part.iter().map(|request| &request.entry));
+        let mut form = match part {
+            [_] => Form::Single,
+            _ => Form::Together,
+        };
         let mut unknown_since: Option<Instant> = None;
         loop {
             let sent = self.send(part, form).await;
@@ -280,13 +284,13 @@ async fn ask(
     part: &[Request],
     mut form: Form,
 ) -> Result<Sent, tokio_postgres::Error> {
-    if let (Form::Alone, [only]) = (form, part)
-        && let Some(alone) = Alone::of(&only.entry, &session.ends)
-    {
-        let rows = session.send_alone(&alone).await?;
-        if let Some(versions) = recorded_at_once(&rows)? {
-            alone.tell(&versions, &mut session.ends);
-            return Ok(Sent::Answered(rows, Alone::layout(), session.number));
+    if let (Form::Single, [only]) = (form, part) {
+        if let Some(single) = Single::of(&only.entry, &session.ends) {
+            let rows = session.send_single(&single).await?;
+            if let Some(versions) = recorded_at_once(&rows)? {
+                single.tell(&versions, &mut session.ends);
+                return Ok(Sent::Answered(rows, single.layout(), session.number));
+            }
         }
         // Nothing was recorded. The other statement says why.
         form = Form::Together;

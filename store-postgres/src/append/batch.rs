@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use folio_core::store::{Append, AppendError, Outcome, StreamWrite};
+use folio_core::store::{Append, AppendError, Outcome};
 use folio_core::{
-    CommandId, EventId, ExpectedVersion, NewEvent, Position, RecordedEvent, StreamId, Timestamp,
-    Version,
+    CommandId, EventId, ExpectedVersion, Position, RecordedEvent, StreamId, Timestamp, Version,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -45,24 +44,6 @@ pub(super) const TYPES: [Type; 26] = [
     Type::INT4_ARRAY,
     Type::BYTEA_ARRAY,
     Type::INT8_ARRAY,
-];
-
-pub(super) const ALONE: &str = include_str!("../sql/append_alone.sql");
-
-/// Types of the parameters of [`ALONE`].
-pub(super) const ALONE_TYPES: [Type; 12] = [
-    Type::UUID,
-    Type::BYTEA,
-    Type::BYTEA,
-    Type::TEXT,
-    Type::TEXT,
-    Type::INT8,
-    Type::UUID,
-    Type::UUID,
-    Type::TEXT,
-    Type::INT4,
-    Type::BYTEA,
-    Type::INT8,
 ];
 
 /// A request with its metadata as it will be stored.
@@ -121,112 +102,15 @@ pub(super) struct Arrays<'a> {
     together: Together,
 }
 
-/// A single command with one event on one stream.
-pub(super) struct Alone<'a> {
-    command_id: Uuid,
-    fingerprint: &'a [u8],
-    metadata: &'a [u8],
-    category: &'a str,
-    stream_id: &'a str,
-    expected: i64,
-    expected_event: Option<Uuid>,
-    event_id: Uuid,
-    event_type: &'a str,
-    schema_version: i32,
-    payload: &'a [u8],
-    known: Option<i64>,
-    stream: &'a StreamId,
-}
-
-impl<'a> Alone<'a> {
-    /// The only entry, if it is such a command.
-    pub(super) fn of(entry: &'a Entry, ends: &Ends) -> Option<Self> {
-        let (write, event) = only_event(entry)?;
-        let (expected, expected_event) = code(write.expected);
-        Some(Self {
-            command_id: entry.append.context.id.as_uuid(),
-            fingerprint: entry.append.fingerprint.as_bytes(),
-            metadata: &entry.metadata,
-            category: write.stream.category(),
-            stream_id: write.stream.id(),
-            expected,
-            expected_event: expected_event.map(|event| event.as_uuid()),
-            event_id: EventId::of_command(entry.append.context.id, 0).as_uuid(),
-            event_type: &event.event_type,
-            schema_version: i32::from(event.schema_version),
-            payload: &event.payload,
-            known: ends.of(&write.stream, write.expected).map(Version::number),
-            stream: &write.stream,
-        })
-    }
-
-    /// As [`Arrays::tell`].
-    pub(super) fn tell(&self, at_first: &[i64], ends: &mut Ends) {
-        if let Some(base @ 1..) = at_first.first().copied() {
-            let end = End {
-                version: Version::NONE.plus(base).plus(1),
-                event: EventId::from_uuid(self.event_id),
-            };
-            ends.learn(self.stream, end);
-        }
-    }
-
-    /// Where its stream stands: it is the first one, and nothing came before it.
-    pub(super) fn layout() -> Layout {
-        Layout {
-            first: vec![1],
-            before: vec![0],
-        }
-    }
-
-    /// The parameters, in the order of [`ALONE_TYPES`].
-    pub(super) fn as_sql(&self) -> [&(dyn ToSql + Sync); 12] {
-        [
-            &self.command_id,
-            &self.fingerprint,
-            &self.metadata,
-            &self.category,
-            &self.stream_id,
-            &self.expected,
-            &self.expected_event,
-            &self.event_id,
-            &self.event_type,
-            &self.schema_version,
-            &self.payload,
-            &self.known,
-        ]
-    }
-}
-
 /// How the commands of a batch are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// The only command, which is new and has one event.
-    Alone,
+    /// The only command, which is new.
+    Single,
     /// All at once, if they all can be.
     Together,
     /// One after another.
     OneByOne,
-}
-
-impl Form {
-    /// The form in which a batch is sent first.
-    pub(super) fn of<'a>(mut entries: impl Iterator<Item = &'a Entry>) -> Self {
-        match (entries.next().and_then(only_event), entries.next()) {
-            (Some(_), None) => Self::Alone,
-            _ => Self::Together,
-        }
-    }
-}
-
-fn only_event(entry: &Entry) -> Option<(&StreamWrite, &NewEvent)> {
-    match entry.append.writes.as_slice() {
-        [write] => match write.events.as_slice() {
-            [event] => Some((write, event)),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -345,10 +229,10 @@ impl<'a> Arrays<'a> {
     pub(super) fn tell(&self, at_first: &[i64], ends: &mut Ends) {
         for (stream, touched) in &self.touched {
             let base = at_first.get(index(touched.first)).copied().unwrap_or(0);
-            // A new stream is, as often as not, never written to again.
-            if let (Some(event), 1..) = (touched.last_event, base) {
-                let version = Version::NONE.plus(base).plus(touched.events);
-                ends.learn(stream, End { version, event });
+            if let Some(event) = touched.last_event {
+                let before = Version::NONE.plus(base);
+                let version = before.plus(touched.events);
+                ends.learn(stream, before, End { version, event });
             }
         }
     }
@@ -379,6 +263,14 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// That of a single command with so many streams.
+    pub(super) fn of_one(streams: usize) -> Self {
+        Self {
+            first: (1..=number(streams)).collect(),
+            before: vec![0; streams],
+        }
+    }
+
     /// The version of each stream of each command just before that command.
     fn versions(self, at_first: &[i64]) -> impl Iterator<Item = Version> {
         self.first
@@ -446,7 +338,7 @@ fn index(number: i32) -> usize {
 const LOOK_UP: i64 = -1;
 
 /// How `store.append_many` knows an expectation.
-const fn code(expected: ExpectedVersion) -> (i64, Option<EventId>) {
+pub(super) const fn code(expected: ExpectedVersion) -> (i64, Option<EventId>) {
     match expected {
         ExpectedVersion::Any => (-1, None),
         ExpectedVersion::StreamExists => (-2, None),

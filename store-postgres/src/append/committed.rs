@@ -40,8 +40,8 @@ pub(crate) struct Observed(Arc<RwLock<Option<Arc<dyn CommitObserver>>>>);
 pub(super) struct Asked(Vec<Fingerprint>);
 
 impl Observed {
-    pub(crate) fn by(&self, observer: Arc<dyn CommitObserver>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(observer);
+    pub(crate) fn by(&self, observer: Option<Arc<dyn CommitObserver>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = observer;
     }
 
     pub(super) fn observer(&self) -> Option<Arc<dyn CommitObserver>> {

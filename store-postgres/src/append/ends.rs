@@ -62,8 +62,12 @@ impl Ends {
         }
     }
 
-    /// Keeps in mind where a stream ends that was written to.
-    pub(super) fn learn(&mut self, stream: &StreamId, end: End) {
+    /// Keeps in mind where a stream ends that was written to, and had events before: one that is new is, as often as
+    /// not, never written to again.
+    pub(super) fn learn(&mut self, stream: &StreamId, before: Version, end: End) {
+        if before == Version::NONE {
+            return;
+        }
         if self.young.len() >= ROOM {
             self.old = take(&mut self.young);
         }
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn an_end_is_known_to_whoever_expects_it_and_to_nobody_else() {
         let mut ends = Ends::default();
-        ends.learn(&stream(1), end(3, "a"));
+        ends.learn(&stream(1), end(1, "before").version, end(3, "a"));
         let known = |expected| ends.of(&stream(1), expected).map(Version::number);
         assert_eq!(known(last(end(3, "a"))), Some(3));
         assert_eq!(known(ExpectedVersion::Exact(end(3, "a").version)), Some(3));
@@ -143,8 +147,8 @@ mod tests {
     fn what_is_written_to_stays_and_what_is_not_goes() {
         let mut ends = Ends::default();
         for id in 0..4 * ROOM {
-            ends.learn(&stream(id), end(1, "a"));
-            ends.learn(&stream(0), end(2, "a"));
+            ends.learn(&stream(id), end(1, "before").version, end(1, "a"));
+            ends.learn(&stream(0), end(1, "before").version, end(2, "a"));
         }
         assert_eq!(
             ends.of(&stream(0), last(end(2, "a"))),
@@ -157,11 +161,11 @@ mod tests {
     #[test]
     fn after_a_doubt_nothing_is_known_for_a_while() {
         let mut ends = Ends::default();
-        ends.learn(&stream(1), end(1, "a"));
+        ends.learn(&stream(1), end(1, "before").version, end(1, "a"));
         ends.doubt();
         for _ in 0..DOUBTFUL {
             assert_eq!(ends.of(&stream(2), ExpectedVersion::NoStream), None);
-            ends.learn(&stream(1), end(2, "a"));
+            ends.learn(&stream(1), end(1, "before").version, end(2, "a"));
             ends.carried_out();
         }
         assert_eq!(

@@ -2,7 +2,8 @@
 //!
 //! The appender sends what waits as one statement, and gathers the next batch while that one is on
 //! its way. Alone, a request is sent at once; under load the cost of the commit is shared. Each
-//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement, `ends.rs` for what
+//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement, `single.rs` for that of
+//! whoever is alone, `ends.rs` for what
 //! need not be looked up.
 
 mod appender;
@@ -10,6 +11,7 @@ mod batch;
 mod committed;
 mod ends;
 mod session;
+mod single;
 
 use std::time::{Duration, Instant};
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio_postgres::{Client, NoTls, Row, Statement};
 use uuid::Uuid;
 
-use super::batch::{ALONE, ALONE_TYPES, Alone, Parameters, STATEMENT, TYPES};
+use super::batch::{Parameters, STATEMENT, TYPES};
 use super::ends::Ends;
+use super::single::{ALONE, ALONE_TYPES, KNOWN, KNOWN_TYPES, Single};
 use crate::database::{Database, Role};
 
 /// Two numbers name an advisory lock. This is the first of those that sessions of appenders hold;
@@ -34,6 +35,7 @@ pub(super) struct Session {
     driver: Driver,
     many: Statement,
     alone: Statement,
+    known: Statement,
     pub(super) name: SessionName,
     /// A later one of this process has a higher number.
     pub(super) number: u64,
@@ -82,14 +84,16 @@ impl Session {
                 }
                 let many = client.prepare_typed(STATEMENT, &TYPES).await?;
                 let alone = client.prepare_typed(ALONE, &ALONE_TYPES).await?;
-                Ok::<_, tokio_postgres::Error>((many, alone))
+                let known = client.prepare_typed(KNOWN, &KNOWN_TYPES).await?;
+                Ok::<_, tokio_postgres::Error>((many, alone, known))
             };
-            let (many, alone) = driver.drive(prepared).await?;
+            let (many, alone, known) = driver.drive(prepared).await?;
             Ok(Self {
                 client,
                 driver,
                 many,
                 alone,
+                known,
                 name,
                 number: SESSIONS_OPENED.fetch_add(1, Ordering::Relaxed),
                 ends: Ends::default(),
@@ -110,13 +114,17 @@ impl Session {
         self.driver.drive(rows).await
     }
 
-    /// Sends a command that is alone, and waits for its row.
-    pub(super) async fn send_alone(
+    /// Sends a command by itself, and waits for its row.
+    pub(super) async fn send_single(
         &mut self,
-        alone: &Alone<'_>,
+        single: &Single<'_>,
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let parameters = alone.as_sql();
-        let rows = self.client.query(&self.alone, &parameters);
+        let statement = match single {
+            Single::Alone(_) => &self.alone,
+            Single::Known(_) => &self.known,
+        };
+        let parameters = single.as_sql();
+        let rows = self.client.query(statement, &parameters);
         self.driver.drive(rows).await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use folio_audit::{FileAnchor, Sealer, SealerSettings, TrustedLog, Walk};
+use folio_audit::{FileAnchor, FreshLeaves, Sealer, SealerSettings, TrustedLog, Walk};
 use folio_core::{BatchSize, EventStore};
 use folio_proofs::note::SigningKey;
 use tempfile::TempDir;
@@ -18,17 +18,22 @@ pub(crate) async fn seals(server: &tokio_postgres::Config, report: &mut Report) 
     for callers in [64, 1_024] {
         let bench = Bench::new(server).await;
         let folder = tempfile::tempdir().unwrap();
-        let (mut sealer, _) = sealer(server, &bench, &folder).await;
+        let (sealer, _) = sealer(server, &bench, &folder).await;
+        // As in a service that seals what it appends.
+        let fresh = Arc::new(FreshLeaves::default());
+        let mut sealer = sealer.with_fresh(Arc::clone(&fresh));
         let (mut without, mut with, mut behind) = (Vec::new(), Vec::new(), 0);
         for _ in 0..runs() {
             without.push(ours::commands(&bench.executor, callers, AGGREGATES).await);
             catch_up(&mut sealer).await;
+            bench.store.observe_commits(Some(Arc::clone(&fresh) as _));
             let (stop, stopped) = watch::channel(false);
             let sealing = tokio::spawn(async move {
                 sealer.run(stopped).await.unwrap();
                 sealer
             });
             with.push(ours::commands(&bench.executor, callers, AGGREGATES).await);
+            bench.store.observe_commits(None);
             stop.send_replace(true);
             sealer = sealing.await.unwrap();
             behind = behind.max(catch_up(&mut sealer).await.0);

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A sealer that hears what is committed to the book's store.
 async fn hearing(book: &Book, settings: SealerSettings) -> (Sealer, Arc<FreshLeaves>) {
     let fresh = Arc::new(FreshLeaves::default());
-    book.store.observe_commits(Arc::clone(&fresh) as _);
+    book.store.observe_commits(Some(Arc::clone(&fresh) as _));
     let sealer = book.sealer(settings).await;
     (sealer.with_fresh(Arc::clone(&fresh)), fresh)
 }
@@ -144,7 +144,7 @@ async fn what_a_failover_has_lost_is_not_sealed() {
     replicated
         .book
         .store
-        .observe_commits(Arc::clone(&fresh) as _);
+        .observe_commits(Some(Arc::clone(&fresh) as _));
     replicated.book.append(2, MANY).await;
     heard(&fresh, MANY..).await;
     replicated.fails_over().await;
@@ -157,7 +157,7 @@ async fn what_a_failover_has_lost_is_not_sealed() {
     seal_all(&mut sealer).await;
     book.assert_sealed().await;
 
-    book.store.observe_commits(Arc::clone(&fresh) as _);
+    book.store.observe_commits(Some(Arc::clone(&fresh) as _));
     book.append(4, MANY).await;
     heard(&fresh, MANY..).await;
     seal_all(&mut sealer).await;
@@ -178,7 +178,7 @@ async fn what_an_earlier_session_has_committed_is_forgotten() {
     book.tamper("DELETE FROM store.events").await;
     book.of_another_process().await.append(2, MANY).await;
     book.store = PostgresStore::open(&book.database, 1).await.unwrap();
-    book.store.observe_commits(Arc::clone(&fresh) as _);
+    book.store.observe_commits(Some(Arc::clone(&fresh) as _));
     book.append(3, MANY + 1).await;
     // What was there has gone as the other came.
     heard(&fresh, MANY + 1..=MANY + 1).await;
