@@ -20,7 +20,7 @@ use super::{AppendSettings, Heard};
 use crate::database::Database;
 use crate::sqlstate::Effect;
 
-/// How often a statement that lost a deadlock, or could not be serialised, is sent again.
+/// How often a statement that lost a deadlock, could not be serialised, or knew what was not so, is sent again.
 const RESENDS: u32 = 5;
 
 /// From how many requests on a batch is answered beside the next one.
@@ -175,9 +175,8 @@ impl Appender {
                     // The server may be restarting. It is asked again a little later.
                     tokio::time::sleep(self.settings.resolve / 100).await;
                 }
-                (Sent::Again(_), _) if resends < RESENDS => resends += 1,
-                // It is looked up this time.
-                (Sent::Stale(_), _) if form != Form::OneByOne => {}
+                // What was not so is looked up the next time.
+                (Sent::Again(_) | Sent::Stale(_), _) if resends < RESENDS => resends += 1,
                 (Sent::Repeats(_), _) if form != Form::OneByOne => form = Form::OneByOne,
                 _ => return sent,
             }
