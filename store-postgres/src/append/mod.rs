@@ -2,9 +2,9 @@
 //!
 //! The appender sends what waits as one statement, and gathers the next batch while that one is on
 //! its way. Alone, a request is sent at once; under load the cost of the commit is shared. Each
-//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement, `single.rs` for that of
-//! whoever is alone, `ends.rs` for what
-//! need not be looked up.
+//! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement,
+//! `single.rs` for that of whoever is alone, `ends.rs` for what need not be looked up, and
+//! `committed.rs` for who hears what was committed.
 
 mod appender;
 mod batch;
