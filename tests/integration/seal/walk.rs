@@ -293,6 +293,40 @@ async fn every_change_to_a_store_and_its_log_is_found_and_its_place_named() {
     assert_eq!(walked(&book).await.0, []);
 }
 
+/// Somebody drops the key by which no two rows have one position, and puts a second one beside the last row of a page
+/// and beside the first one of the next: neither page may leave one of them out.
+#[tokio::test]
+async fn a_position_that_two_rows_have_is_found_where_a_page_ends() {
+    // As `PAGES_OF_EVENTS` reads them.
+    const PAGE: u64 = 4_096;
+    let book = Book::new().await;
+    for command in 0..=PAGE / 500 {
+        book.append(command, 500).await;
+    }
+    let mut sealer = book.sealer(batch(u16::MAX)).await;
+    sealer.seal_once().await.unwrap();
+    book.tamper("ALTER TABLE store.events DROP CONSTRAINT events_pkey")
+        .await;
+    for position in [PAGE, PAGE + 1, 2] {
+        book.tamper(&format!(
+            "INSERT INTO store.events SELECT position, 900 + position, recorded_at, gen_random_uuid(), \
+             command_id, NULL, 1, category, stream_id, event_type, NULL, '{{}}', metadata \
+             FROM store.events WHERE position = {position}"
+        ))
+        .await;
+        let (findings, report) = walked(&book).await;
+        let is_inserted = |finding: &Finding| matches!(finding, Finding::Inserted { row } if is_at(row, position.cast_signed()));
+        assert!(
+            findings.iter().any(is_inserted),
+            "{position}: {findings:#?}"
+        );
+        assert_eq!(report.found, findings.len() as u64);
+        book.tamper("DELETE FROM store.events WHERE version > 900 AND payload = '{}'")
+            .await;
+    }
+    assert_eq!(walked(&book).await.0, []);
+}
+
 #[tokio::test]
 async fn a_row_that_was_changed_with_its_tile_is_told_by_the_root() {
     let book = sealed().await;
