@@ -22,6 +22,21 @@ fn out(system: &Orders, id: &str, subject: &str) -> (Value, [String; 1]) {
     (body, [name])
 }
 
+/// A payment from a person, by a name that is nowhere else.
+fn from(system: &Orders, id: &str, subject: &str) -> (Value, [String; 1]) {
+    let (mut order, name) = out(system, id, subject);
+    let fields = order.as_object_mut().unwrap();
+    for (from, to) in [
+        ("from", "to"),
+        ("payee", "payer"),
+        ("payee_subject", "payer_subject"),
+    ] {
+        let field = fields.remove(from).unwrap();
+        fields.insert(to.to_owned(), field);
+    }
+    (order, name)
+}
+
 fn databases(system: &Orders) -> [Database; 3] {
     let of = &system.databases;
     [&of.logs, &of.timers, &of.vault].map(Clone::clone)
@@ -35,16 +50,20 @@ async fn forget(system: &Orders, subject: &str) {
 
 /// Looks at a payment out, in a hurry, until it is so.
 async fn until(system: &Orders, id: &str, is_so: impl Fn(&Value) -> bool) -> Answer {
+    until_at(system, &format!("/v1/payments-out/{id}"), is_so).await
+}
+
+/// The same of the payment at this path.
+async fn until_at(system: &Orders, path: &str, is_so: impl Fn(&Value) -> bool) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let payment = system.get(&format!("/v1/payments-out/{id}")).await;
+        let payment = system.get(path).await;
         if payment.status == 200 && is_so(&payment.body) {
             return payment;
         }
         assert!(Instant::now() < deadline, "{payment:?}");
         let hurry = json!({"reason": "hurry"});
-        let path = format!("/v1/payments-out/{id}/retry");
-        system.post(&path, &hurry).await;
+        system.post(&format!("{path}/retry"), &hurry).await;
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -143,16 +162,7 @@ async fn a_person_who_is_paid_is_told_to_the_network_and_forgotten_by_the_log() 
 #[tokio::test]
 async fn a_person_who_pays_is_forgotten_by_the_log_too() {
     let system = Orders::start().await;
-    let (mut order, name) = out(&system, "p1", "c-1");
-    let fields = order.as_object_mut().unwrap();
-    for (from, to) in [
-        ("from", "to"),
-        ("payee", "payer"),
-        ("payee_subject", "payer_subject"),
-    ] {
-        let field = fields.remove(from).unwrap();
-        fields.insert(to.to_owned(), field);
-    }
+    let (order, name) = from(&system, "p1", "c-1");
     let collected = system.post("/v1/payments-in", &order).await;
     assert_eq!(collected.text("state"), "completed", "{collected:?}");
     assert_eq!(collected.text("payer"), name[0]);
@@ -246,6 +256,51 @@ async fn a_payment_to_whoever_is_forgotten_while_it_is_submitted_goes_by_what_th
         (&json!("under_way"), &json!("clearing"))
     );
     assert_eq!(system.outside.payments().await, 1);
+    assert_eq!(places(&databases(&system), &name).await, [""; 0]);
+    system.stop().await;
+}
+
+/// The same of who pays: the network may have collected from them, and then the money is theirs no more.
+#[tokio::test]
+async fn a_payment_from_whoever_is_forgotten_while_it_is_collected_goes_by_what_the_network_knows()
+{
+    let system = Orders::start().await;
+    let lost = json!({"kind": "lose_answer"});
+    system.outside.fails("payments", lost, 100_000).await;
+    let (first, name) = from(&system, "p1", "c-1");
+    system
+        .post_waiting("/v1/payments-in", &first, "wait=0")
+        .await;
+    let deadline = Instant::now() + PATIENCE;
+    while system.outside.payments().await == 0 {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let error = json!({"kind": "error"});
+    system.outside.fails("payments", error, 100_000).await;
+    let (second, _) = from(&system, "p2", "c-1");
+    system
+        .post_waiting("/v1/payments-in", &second, "wait=0")
+        .await;
+    until_at(&system, "/v1/payments-in/p2", |payment| {
+        is_at(payment, "collect")
+    })
+    .await;
+    forget(&system, "c-1").await;
+    system.outside.works("payments").await;
+
+    let collected = until_at(&system, "/v1/payments-in/p1", |payment| {
+        payment["state"] == "completed"
+    });
+    assert_eq!(collected.await.body["payer_erased"], true);
+    let decides = |payment: &Value| {
+        let failure = payment["attention"]["failure"].as_str().unwrap_or_default();
+        failure.contains("c-1 was forgotten") && failure.contains("an operator has to decide")
+    };
+    let stuck = until_at(&system, "/v1/payments-in/p2", decides).await;
+    assert_eq!(stuck.body["state"], json!("under_way"));
+    assert_eq!(system.outside.payments().await, 1);
+    assert_eq!(system.balance("alice").await, "1010.00");
     assert_eq!(places(&databases(&system), &name).await, [""; 0]);
     system.stop().await;
 }
