@@ -4,19 +4,18 @@
 //! the variant holds as the *payload*, so `Deposited { amount }` becomes type `Deposited` with
 //! payload `{"amount": …}`. The bytes are kept exactly as they were written.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::command::{Actor, Cause};
 use crate::id::{CausationId, CommandId, CorrelationId, EventId};
 use crate::stream::{Position, StreamId, Version};
+use crate::tagged::Tagged;
 use crate::time::Timestamp;
 use crate::variant::Variant;
 
@@ -159,23 +158,11 @@ impl NewEvent {
     ///
     /// [`EncodeError`] when the event does not serialise, or not as a variant of an enum.
     pub fn encode<E: Event>(event: &E) -> Result<Self, EncodeError> {
-        let json = serde_json::to_string(event).map_err(EncodeError::Json)?;
-        let (event_type, payload) = if json.starts_with('"') {
-            // A variant without data is written as its bare name.
-            let name = serde_json::from_str(&json).map_err(EncodeError::Json)?;
-            (name, b"null".to_vec())
-        } else {
-            let mut tagged: BTreeMap<String, &RawValue> =
-                serde_json::from_str(&json).map_err(|_| EncodeError::NotAVariant)?;
-            match (tagged.pop_first(), tagged.is_empty()) {
-                (Some((name, payload)), true) => (name, payload.get().as_bytes().to_vec()),
-                _ => return Err(EncodeError::NotAVariant),
-            }
-        };
+        let Tagged { name, contents } = Tagged::of(event)?;
         Ok(Self {
-            schema_version: E::schema_version(&event_type),
-            event_type,
-            payload,
+            schema_version: E::schema_version(name),
+            event_type: name.to_owned(),
+            payload: contents,
         })
     }
 }

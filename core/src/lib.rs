@@ -35,6 +35,7 @@ pub mod saga;
 pub mod snapshot;
 pub mod store;
 pub mod stream;
+mod tagged;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
