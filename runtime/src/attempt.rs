@@ -10,7 +10,7 @@ use folio_core::store::{
 };
 use folio_core::{CommandContext, CommandId, EventId, ExpectedVersion, Fingerprint};
 
-use crate::cache::{Current, Key};
+use crate::cache::{Current, Held, Key};
 use crate::error::ExecuteError;
 use crate::executor::Executor;
 
@@ -77,25 +77,26 @@ impl<'a, S: EventStore> Attempt<'a, S> {
         decide: &(impl Fn(&States<'_>) -> Result<Decision, ExecuteError> + Sync),
     ) -> Result<Done, ExecuteError> {
         let executor = self.executor;
-        let mut loaded = Vec::with_capacity(self.keys.len());
-        for (participant, key) in self.participants.iter().zip(self.keys) {
-            loaded.push(match (participant.part(), assume) {
-                (Part::Read, _) | (Part::Create, Assume::Nothing) => {
-                    executor.load(participant, key).await?
-                }
-                (Part::Create, Assume::New) => executor.cache().assume_new(),
-                (Part::AppendOnly, _) => Current::default(),
-            });
-        }
+        // Mostly all are in memory, and then each is looked up once.
+        let mut loaded: Vec<Option<Current>> = Vec::new();
         let Decided {
             append,
             first,
             after,
-        } = poll_fn(|task| {
-            let loaded = std::mem::take(&mut loaded);
-            Poll::Ready(self.decide(loaded, context, fingerprint, decide, task))
-        })
-        .await?;
+        } = loop {
+            let decided = poll_fn(|task| {
+                Poll::Ready(self.decide(&loaded, assume, context, fingerprint, decide, task))
+            });
+            if let Some(decided) = decided.await? {
+                break decided;
+            }
+            for (participant, key) in self.participants.iter().zip(self.keys) {
+                loaded.push(match must_be_loaded(participant, assume) {
+                    true => Some(executor.load(participant, key).await?),
+                    false => None,
+                });
+            }
+        };
         let appended = match first {
             Poll::Ready(appended) => appended?,
             Poll::Pending => append.await?,
@@ -112,24 +113,21 @@ impl<'a, S: EventStore> Attempt<'a, S> {
     }
 
     /// Decides and hands the append over, in one go under the cache's lock: what is decided later is
-    /// handed over later, so that it arrives after what it builds on.
+    /// handed over later, so that it arrives after what it builds on. None where a state has to be loaded first.
     fn decide(
         &mut self,
-        loaded: Vec<Current>,
+        loaded: &[Option<Current>],
+        assume: Assume,
         context: &CommandContext,
         fingerprint: Fingerprint,
         decide: &impl Fn(&States<'_>) -> Result<Decision, ExecuteError>,
         task: &mut std::task::Context<'_>,
-    ) -> Result<Decided<'a>, ExecuteError> {
+    ) -> Result<Option<Decided<'a>>, ExecuteError> {
         let executor = self.executor;
         let mut held = executor.cache().lock();
-        // Others may have been decided since the state was loaded, or it was pushed out already.
-        let before: Vec<Current> = self
-            .keys
-            .iter()
-            .zip(loaded)
-            .map(|(key, loaded)| held.get(key).cloned().unwrap_or(loaded))
-            .collect();
+        let Some(before) = self.before(&mut held, loaded, assume) else {
+            return Ok(None);
+        };
         let states = before.iter().map(|current| current.state.clone()).collect();
         let states = States::new(self.participants, states);
         let decision = decide(&states)?;
@@ -184,11 +182,36 @@ impl<'a, S: EventStore> Attempt<'a, S> {
                 }
             }
         }
-        Ok(Decided {
+        Ok(Some(Decided {
             append,
             first,
             after,
-        })
+        }))
+    }
+
+    /// What is decided on, unless something of it is neither in memory nor was loaded.
+    fn before(
+        &self,
+        held: &mut Held,
+        loaded: &[Option<Current>],
+        assume: Assume,
+    ) -> Option<Vec<Current>> {
+        let mut loaded = loaded.iter();
+        let participants = self.participants.iter().zip(self.keys);
+        participants
+            .map(|(participant, key)| {
+                let loaded = loaded.next().and_then(Option::as_ref);
+                // Others may have been decided since the state was loaded, or it was pushed out already.
+                let found = held.get(key).or(loaded).cloned();
+                if found.is_some() || must_be_loaded(participant, assume) {
+                    return found;
+                }
+                Some(match participant.part() {
+                    Part::Read | Part::Create => held.assume_new(),
+                    Part::AppendOnly => Current::default(),
+                })
+            })
+            .collect()
     }
 
     /// For each participant what the store must find, and no events yet.
@@ -232,6 +255,15 @@ impl<'a, S: EventStore> Attempt<'a, S> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether nothing can be decided without its state.
+fn must_be_loaded(participant: &Participant, assume: Assume) -> bool {
+    match participant.part() {
+        Part::Read => true,
+        Part::Create => assume == Assume::Nothing,
+        Part::AppendOnly => false,
     }
 }
 

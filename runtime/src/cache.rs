@@ -112,15 +112,6 @@ impl StateCache {
         current
     }
 
-    /// The state of an aggregate that is taken not to be there yet. It is not put in: that would be
-    /// believed by others.
-    pub(crate) fn assume_new(&self) -> Current {
-        Current {
-            generation: self.lock().next_generation(),
-            ..Current::default()
-        }
-    }
-
     /// Puts in a state that was decided, in place of the one that it was decided on.
     pub(crate) fn advance(&self, held: &mut Held, key: Key, kind: Kind, current: Current) {
         held.put(key, kind, current, self.bound_bytes);
@@ -137,8 +128,17 @@ impl Held {
         self.entries.get(key).map(|entry| &entry.current)
     }
 
+    /// The state of an aggregate that is taken not to be there yet. It is not put in: that would be
+    /// believed by others.
+    pub(crate) fn assume_new(&mut self) -> Current {
+        Current {
+            generation: self.next_generation(),
+            ..Current::default()
+        }
+    }
+
     /// Names a loading, or an assumption in place of one.
-    pub(crate) fn next_generation(&mut self) -> u64 {
+    fn next_generation(&mut self) -> u64 {
         self.generations = self.generations.wrapping_add(1);
         self.generations
     }
