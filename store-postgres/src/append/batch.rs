@@ -242,6 +242,7 @@ impl<'a> Arrays<'a> {
         Layout {
             first: self.first,
             before: self.before,
+            event_ids: self.event_ids,
         }
     }
 
@@ -256,30 +257,29 @@ impl<'a> Arrays<'a> {
 }
 
 /// For each stream of each command: which element names the stream first, and how many events
-/// earlier commands have for it.
+/// earlier commands have for it. And the ids of all events, in their order.
 pub(super) struct Layout {
     first: Vec<i32>,
     before: Vec<i64>,
+    event_ids: Vec<Uuid>,
 }
 
 impl Layout {
-    /// That of a single command with so many streams.
-    pub(super) fn of_one(streams: usize) -> Self {
+    /// That of a single command with so many streams, and these events.
+    pub(super) fn of_one(streams: usize, event_ids: Vec<Uuid>) -> Self {
         Self {
             first: (1..=number(streams)).collect(),
             before: vec![0; streams],
+            event_ids,
         }
     }
 
     /// The version of each stream of each command just before that command.
-    fn versions(self, at_first: &[i64]) -> impl Iterator<Item = Version> {
-        self.first
-            .into_iter()
-            .zip(self.before)
-            .map(|(first, before)| {
-                let base = at_first.get(index(first)).copied().unwrap_or_default();
-                Version::NONE.plus(base).plus(before)
-            })
+    fn versions(&self, at_first: &[i64]) -> impl Iterator<Item = Version> {
+        self.first.iter().zip(&self.before).map(|(first, before)| {
+            let base = at_first.get(index(*first)).copied().unwrap_or_default();
+            Version::NONE.plus(base).plus(*before)
+        })
     }
 }
 
@@ -397,11 +397,12 @@ fn all_executed(
     let mut next = Position::START.plus(row.try_get("first_position")?);
     let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
     let mut versions = layout.versions(at_first);
+    let mut ids = layout.event_ids.iter().copied().map(EventId::from_uuid);
     Ok(entries
         .into_iter()
         .map(|entry| {
             let before = versions.by_ref().take(entry.append.writes.len()).collect();
-            Ok(executed(entry, &mut next, recorded_at, before))
+            Ok(executed(entry, &mut next, recorded_at, before, &mut ids))
         })
         .collect())
 }
@@ -422,7 +423,15 @@ fn one(entry: Entry, row: &Row) -> Result<Result<Answer, AppendError>, tokio_pos
             let first: Option<i64> = row.try_get("first_position")?;
             let mut next = Position::START.plus(first.unwrap_or_default());
             let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
-            Ok(executed(entry, &mut next, recorded_at, versions()?))
+            let command = entry.append.context.id;
+            let mut ids = (0..).map(|index| EventId::of_command(command, index));
+            Ok(executed(
+                entry,
+                &mut next,
+                recorded_at,
+                versions()?,
+                &mut ids,
+            ))
         }
         "already_applied" => Ok(Answer::OnRecord {
             first_position: row.try_get("first_position")?,
@@ -443,6 +452,7 @@ fn executed(
     next: &mut Position,
     recorded_at: Timestamp,
     before: Vec<Version>,
+    ids: &mut impl Iterator<Item = EventId>,
 ) -> Answer {
     let Entry { append, metadata } = entry;
     if let Some(refusal) = append.refusal {
@@ -450,15 +460,16 @@ fn executed(
     }
     let command_id = append.context.id;
     let metadata = Bytes::from(metadata);
-    let mut events = Vec::new();
+    let count = append.writes.iter().map(|write| write.events.len()).sum();
+    let mut events = Vec::with_capacity(count);
     for (write, mut version) in append.writes.into_iter().zip(before) {
-        for event in write.events {
+        for (event, event_id) in write.events.into_iter().zip(ids.by_ref()) {
             version = version.plus(1);
             events.push(RecordedEvent {
                 position: *next,
                 stream: write.stream.clone(),
                 version,
-                event_id: EventId::of_command(command_id, events.len()),
+                event_id,
                 event_type: event.event_type.into(),
                 schema_version: event.schema_version,
                 command_id,

@@ -113,25 +113,32 @@ impl<'a> Single<'a> {
 
     /// Where its streams stand: each is named once, and nothing came before.
     pub(super) fn layout(&self) -> Layout {
-        Layout::of_one(self.append().writes.len())
+        let event_ids = match self {
+            Self::Alone(alone) => vec![alone.event_id],
+            Self::Known(known) => known.event_ids.clone(),
+        };
+        Layout::of_one(self.append().writes.len(), event_ids)
     }
 
     /// Keeps in mind where the streams end, once it was recorded on those versions of them.
     pub(super) fn tell(&self, versions: &[i64], ends: &mut Ends) {
-        let append = self.append();
-        let mut events = 0_usize;
-        // Ids of events count over all of the command's.
-        for (write, base) in append.writes.iter().zip(versions) {
-            if write.events.is_empty() {
+        let mut ids = match self {
+            Self::Alone(alone) => std::slice::from_ref(&alone.event_id),
+            Self::Known(known) => &known.event_ids,
+        };
+        for (write, base) in self.append().writes.iter().zip(versions) {
+            let (own, others) = ids
+                .split_at_checked(write.events.len())
+                .unwrap_or((ids, &[]));
+            ids = others;
+            let Some(last) = own.last() else {
                 continue;
-            }
-            events = events.saturating_add(write.events.len());
-            let last = events.saturating_sub(1);
-            let count = i64::try_from(write.events.len()).unwrap_or(i64::MAX);
+            };
+            let count = i64::try_from(own.len()).unwrap_or(i64::MAX);
             let before = Version::NONE.plus(*base);
             let end = End {
                 version: before.plus(count),
-                event: EventId::of_command(append.context.id, last),
+                event: EventId::from_uuid(*last),
             };
             ends.learn(&write.stream, before, end);
         }
