@@ -14,7 +14,7 @@ use crate::altered::Altered;
 use crate::checkpoints::LogEnd;
 use crate::copied::CopiedEvents;
 use crate::error::SealError;
-use crate::fresh::{FreshLeaf, FreshLeaves};
+use crate::fresh::{FreshLeaves, FreshRun};
 use crate::rows::outcome_leaf;
 
 const OUTCOMES: &str = "SELECT number, command_id, recorded_at, fingerprint, refusal, metadata \
@@ -114,37 +114,35 @@ impl NewLeaves {
         most: i64,
     ) -> Result<(), SealError> {
         let most = most.saturating_add(self.through.0);
-        while let Some(run) = fresh.take_behind(self.through.0) {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else {
-                break;
-            };
-            if last.last.position > most {
-                break;
-            }
-            let between = first.last.position - self.through.0 - 1;
+        while let Some(run) = fresh.take_behind(self.through.0, most) {
+            let last = run.last();
+            let FreshRun {
+                first,
+                hashes,
+                ends,
+            } = run;
+            let between = first - self.through.0 - 1;
             if between > 0 {
                 self.read_events(client, between).await?;
             }
             // The last one is read, and with it all of them are there: they were committed in one session, one upon the
             // other. A store that has lost them since has none there, or another one.
-            let after = last.last.position - 1;
+            let after = last - 1;
             let mut read = CopiedEvents::of(client, &events(Span { after, most: 1 })).await?;
             let mut is_there = false;
             while let Some(leaf) = read.next().await? {
-                is_there = leaf.hash() == last.hash;
+                is_there = Some(&leaf.hash()) == hashes.last();
             }
-            if !is_there || self.through.0 + 1 != first.last.position {
+            if !is_there || self.through.0 + 1 != first {
                 fresh.clear();
                 break;
             }
-            self.through.0 = last.last.position;
-            for some in run.chunks(AT_ONCE) {
-                for FreshLeaf { hash, stream, last } in some {
-                    self.streams.put(stream.category(), stream.id(), *last);
-                    self.events.push(*hash);
-                }
-                yield_now().await;
+            self.through.0 = last;
+            self.events.extend(hashes);
+            for (stream, last) in ends {
+                self.streams.put(stream.category(), stream.id(), last);
             }
+            yield_now().await;
         }
         Ok(())
     }

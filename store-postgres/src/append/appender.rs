@@ -13,7 +13,7 @@ use tracing::{Instrument as _, Span};
 use super::batch::{
     Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers, recorded_at_once,
 };
-use super::committed::Asked;
+use super::committed::committed;
 use super::session::{Session, SessionName};
 use super::single::Single;
 use super::{AppendSettings, Heard};
@@ -25,6 +25,10 @@ const RESENDS: u32 = 5;
 
 /// From how many requests on a batch is answered beside the next one.
 const LARGE: usize = 32;
+
+/// So many commands an observer is told of at once, and then they are answered: the first ones do not wait for what it does with
+/// the last ones.
+const OBSERVED: usize = 64;
 
 /// A request on its way.
 #[derive(Debug)]
@@ -369,23 +373,35 @@ fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, heard: &Heard, sessi
         .map(|request| (request.entry, request.reply))
         .unzip();
     let observer = heard.observed.observer();
-    let asked = observer.as_ref().map(|_| Asked::of(&entries));
+    let fingerprints: Vec<_> = match &observer {
+        Some(_) => entries
+            .iter()
+            .map(|entry| entry.append.fingerprint)
+            .collect(),
+        None => Vec::new(),
+    };
     match answers(entries, layout, rows) {
         Ok(answers) => {
-            let committed = asked.map(|asked| asked.committed(&answers));
             let last = answers.iter().rev().find_map(last_position);
-            for (reply, answer) in replies.into_iter().zip(answers) {
-                if let Err(AppendError::VersionConflict { .. }) = &answer {
-                    metrics::counter!("folio_append_conflicts_total").increment(1);
+            let mut fingerprints = fingerprints.as_slice();
+            let (mut answers, mut replies) = (answers.into_iter(), replies.into_iter());
+            while !answers.as_slice().is_empty() {
+                if let Some(observer) = &observer {
+                    let answered = answers.as_slice().iter().take(OBSERVED);
+                    let committed = committed(fingerprints, answered);
+                    observer.committed(session, &committed);
+                    fingerprints = fingerprints.get(OBSERVED..).unwrap_or_default();
                 }
-                // Whoever asked may have gone.
-                let _ = reply.send(answer);
+                for (answer, reply) in answers.by_ref().take(OBSERVED).zip(replies.by_ref()) {
+                    if let Err(AppendError::VersionConflict { .. }) = &answer {
+                        metrics::counter!("folio_append_conflicts_total").increment(1);
+                    }
+                    // Whoever asked may have gone.
+                    let _ = reply.send(answer);
+                }
             }
             if let Some(last) = last {
                 heard.hints.appended_here(last);
-            }
-            if let (Some(observer), Some(committed)) = (observer, committed) {
-                observer.committed(session, &committed);
             }
         }
         Err(error) => {
