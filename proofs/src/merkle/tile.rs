@@ -86,8 +86,16 @@ impl Tile {
     /// Its bytes, as they are stored: one hash behind the other.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bytes = self.hashes.iter().flat_map(|hash| hash.as_bytes());
-        bytes.copied().collect()
+        let mut bytes = Vec::with_capacity(self.hashes.len().saturating_mul(Hash::LENGTH));
+        for hash in &self.hashes {
+            bytes.extend_from_slice(hash.as_bytes());
+        }
+        bytes
+    }
+
+    /// It has one hash more.
+    pub(super) fn push(&mut self, hash: Hash) {
+        self.hashes.push(hash);
     }
 }
 

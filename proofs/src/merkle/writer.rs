@@ -15,7 +15,10 @@ use crate::Hash;
 #[derive(Debug, Clone, Default)]
 pub struct TileWriter {
     frontier: Frontier,
-    tiles: BTreeMap<TileId, Vec<Hash>>,
+    /// Of each level the tile that has room left.
+    growing: BTreeMap<u8, Tile>,
+    /// Those that were filled since tiles were last taken.
+    full: Vec<Tile>,
     /// The size when tiles were last taken.
     taken: Size,
 }
@@ -34,13 +37,15 @@ impl TileWriter {
     ///
     /// [`TileError`] when one is missing or short.
     pub fn resume(size: Size, tiles: &Tiles) -> Result<Self, TileError> {
-        let held = |id: TileId| Ok((id, tiles.prefix(id, id.width(size))?.to_vec()));
+        let held = |id: TileId| {
+            let hashes = tiles.prefix(id, id.width(size))?.to_vec();
+            Ok((id.level, Tile::new(id, hashes)))
+        };
+        let growing = needed_to_append(size).into_iter().map(held);
         Ok(Self {
             frontier: Frontier::from_tiles(size, tiles)?,
-            tiles: needed_to_append(size)
-                .into_iter()
-                .map(held)
-                .collect::<Result<_, _>>()?,
+            growing: growing.collect::<Result<_, _>>()?,
+            full: Vec::new(),
             taken: size,
         })
     }
@@ -51,8 +56,13 @@ impl TileWriter {
         self.frontier.append_each(leaf, |level, hash| {
             if level % TileId::HEIGHT == 0 {
                 let index = index >> level;
-                let (tile, ..) = Node { level, index }.place();
-                self.tiles.entry(tile).or_default().push(hash);
+                let (id, ..) = Node { level, index }.place();
+                let tile = self.growing.entry(id.level);
+                let tile = tile.or_insert_with(|| Tile::new(id, Vec::with_capacity(TileId::WIDTH)));
+                tile.push(hash);
+                if tile.hashes().len() == TileId::WIDTH {
+                    self.full.extend(self.growing.remove(&id.level));
+                }
             }
         });
     }
@@ -74,15 +84,12 @@ impl TileWriter {
     #[must_use = "tiles that are taken and not stored are lost"]
     pub fn take_changed(&mut self) -> Vec<Tile> {
         let taken = mem::replace(&mut self.taken, self.frontier.size());
-        let changed = self
-            .tiles
-            .iter()
-            .filter(|(id, hashes)| id.width(taken) < hashes.len());
-        let changed = changed
-            .map(|(id, hashes)| Tile::new(*id, hashes.clone()))
-            .collect();
-        self.tiles.retain(|_, hashes| hashes.len() < TileId::WIDTH);
-        changed
+        let growing = self.growing.values();
+        let changed = growing.filter(|tile| tile.id().width(taken) < tile.hashes().len());
+        let mut tiles = mem::take(&mut self.full);
+        tiles.extend(changed.cloned());
+        tiles.sort_unstable_by_key(Tile::id);
+        tiles
     }
 }
 
