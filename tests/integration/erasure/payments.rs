@@ -86,6 +86,34 @@ async fn begin_to_be_screened(system: &Orders) -> [String; 1] {
     name
 }
 
+/// Begins two payments, `p1` and `p2`, and has `c-1` forgotten at this step of theirs. The network has carried out the first one
+/// and its answer was lost; of the second it knows nothing. Then it works again.
+async fn forget_in_the_middle(system: &Orders, path: &str, orders: [&Value; 2], step: &str) {
+    let [first, second] = orders;
+    let lost = json!({"kind": "lose_answer"});
+    system.outside.fails("payments", lost, 100_000).await;
+    system.post_waiting(path, first, "wait=0").await;
+    let deadline = Instant::now() + PATIENCE;
+    while system.outside.payments().await == 0 {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let error = json!({"kind": "error"});
+    system.outside.fails("payments", error, 100_000).await;
+    system.post_waiting(path, second, "wait=0").await;
+    until_at(system, &format!("{path}/p2"), |payment| {
+        is_at(payment, step)
+    })
+    .await;
+    forget(system, "c-1").await;
+    system.outside.works("payments").await;
+}
+
+fn somebody_has_to_decide(payment: &Value) -> bool {
+    let failure = payment["attention"]["failure"].as_str().unwrap_or_default();
+    failure.contains("c-1 was forgotten") && failure.contains("an operator has to decide")
+}
+
 #[tokio::test]
 async fn a_person_who_is_paid_is_told_to_the_network_and_forgotten_by_the_log() {
     let system = Orders::start().await;
@@ -223,34 +251,13 @@ async fn a_payment_to_whoever_is_forgotten_before_it_is_screened_is_undone() {
 #[tokio::test]
 async fn a_payment_to_whoever_is_forgotten_while_it_is_submitted_goes_by_what_the_network_knows() {
     let system = Orders::start().await;
-    let lost = json!({"kind": "lose_answer"});
-    system.outside.fails("payments", lost, 100_000).await;
     let (first, name) = out(&system, "p1", "c-1");
-    system
-        .post_waiting("/v1/payments-out", &first, "wait=0")
-        .await;
-    let deadline = Instant::now() + PATIENCE;
-    while system.outside.payments().await == 0 {
-        assert!(Instant::now() < deadline);
-        sleep(Duration::from_millis(20)).await;
-    }
-    let error = json!({"kind": "error"});
-    system.outside.fails("payments", error, 100_000).await;
     let (second, _) = out(&system, "p2", "c-1");
-    system
-        .post_waiting("/v1/payments-out", &second, "wait=0")
-        .await;
-    until(&system, "p2", |payment| is_at(payment, "submit")).await;
-    forget(&system, "c-1").await;
-    system.outside.works("payments").await;
+    forget_in_the_middle(&system, "/v1/payments-out", [&first, &second], "submit").await;
 
     let paid = until(&system, "p1", |payment| payment["state"] == "completed").await;
     assert_eq!(paid.body["payee_erased"], true);
-    let decides = |payment: &Value| {
-        let failure = payment["attention"]["failure"].as_str().unwrap_or_default();
-        failure.contains("c-1 was forgotten") && failure.contains("an operator has to decide")
-    };
-    let stuck = until(&system, "p2", decides).await;
+    let stuck = until(&system, "p2", somebody_has_to_decide).await;
     assert_eq!(
         (&stuck.body["state"], &stuck.body["money_is"]),
         (&json!("under_way"), &json!("clearing"))
@@ -265,39 +272,15 @@ async fn a_payment_to_whoever_is_forgotten_while_it_is_submitted_goes_by_what_th
 async fn a_payment_from_whoever_is_forgotten_while_it_is_collected_goes_by_what_the_network_knows()
 {
     let system = Orders::start().await;
-    let lost = json!({"kind": "lose_answer"});
-    system.outside.fails("payments", lost, 100_000).await;
     let (first, name) = from(&system, "p1", "c-1");
-    system
-        .post_waiting("/v1/payments-in", &first, "wait=0")
-        .await;
-    let deadline = Instant::now() + PATIENCE;
-    while system.outside.payments().await == 0 {
-        assert!(Instant::now() < deadline);
-        sleep(Duration::from_millis(20)).await;
-    }
-    let error = json!({"kind": "error"});
-    system.outside.fails("payments", error, 100_000).await;
     let (second, _) = from(&system, "p2", "c-1");
-    system
-        .post_waiting("/v1/payments-in", &second, "wait=0")
-        .await;
-    until_at(&system, "/v1/payments-in/p2", |payment| {
-        is_at(payment, "collect")
-    })
-    .await;
-    forget(&system, "c-1").await;
-    system.outside.works("payments").await;
+    forget_in_the_middle(&system, "/v1/payments-in", [&first, &second], "collect").await;
 
     let collected = until_at(&system, "/v1/payments-in/p1", |payment| {
         payment["state"] == "completed"
     });
     assert_eq!(collected.await.body["payer_erased"], true);
-    let decides = |payment: &Value| {
-        let failure = payment["attention"]["failure"].as_str().unwrap_or_default();
-        failure.contains("c-1 was forgotten") && failure.contains("an operator has to decide")
-    };
-    let stuck = until_at(&system, "/v1/payments-in/p2", decides).await;
+    let stuck = until_at(&system, "/v1/payments-in/p2", somebody_has_to_decide).await;
     assert_eq!(stuck.body["state"], json!("under_way"));
     assert_eq!(system.outside.payments().await, 1);
     assert_eq!(system.balance("alice").await, "1010.00");
