@@ -165,6 +165,7 @@ impl FreshRun {
         self.hashes.len() < RUN
     }
 
+    /// Leaves out what stands at this position and before it.
     fn begin_behind(&mut self, position: i64) {
         let before = position.saturating_add(1).saturating_sub(self.first);
         let Ok(before) = usize::try_from(before) else {
@@ -175,6 +176,7 @@ impl FreshRun {
         self.first = position.saturating_add(1);
     }
 
+    /// Goes on with the run that begins behind it.
     fn append(&mut self, next: Self) {
         self.hashes.extend(next.hashes);
         for (stream, last) in next.ends {

@@ -292,7 +292,7 @@ async fn ask(
             let rows = session.send_single(&single).await?;
             if let Some(versions) = recorded_at_once(&rows)? {
                 single.tell(&versions, &mut session.ends);
-                return Ok(Sent::Answered(rows, single.layout(), session.number));
+                return Ok(Sent::Answered(rows, single.into_layout(), session.number));
             }
         }
         // Nothing was recorded. The other statement says why.

@@ -112,12 +112,13 @@ impl<'a> Single<'a> {
     }
 
     /// Where its streams stand: each is named once, and nothing came before.
-    pub(super) fn layout(&self) -> Layout {
+    pub(super) fn into_layout(self) -> Layout {
+        let streams = self.append().writes.len();
         let event_ids = match self {
             Self::Alone(alone) => vec![alone.event_id],
-            Self::Known(known) => known.event_ids.clone(),
+            Self::Known(known) => known.event_ids,
         };
-        Layout::of_one(self.append().writes.len(), event_ids)
+        Layout::of_one(streams, event_ids)
     }
 
     /// Keeps in mind where the streams end, once it was recorded on those versions of them.
