@@ -35,14 +35,32 @@ impl Deadline {
     /// So long from now.
     #[must_use]
     pub fn within(time: Duration) -> Self {
-        Self(Instant::now() + time.min(LONGEST))
+        Self::after(Instant::now(), time)
+    }
+
+    /// So long from then.
+    #[must_use]
+    pub fn after(began: Instant, time: Duration) -> Self {
+        Self(began + time.min(LONGEST))
     }
 
     /// What is left; none when it has passed.
     #[must_use]
     pub fn left(self) -> Option<Duration> {
-        let left = self.0.saturating_duration_since(Instant::now());
+        self.left_at(Instant::now())
+    }
+
+    /// What was or will be left then; none when it had passed.
+    #[must_use]
+    pub fn left_at(self, now: Instant) -> Option<Duration> {
+        let left = self.0.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
+    }
+
+    /// The moment itself.
+    #[must_use]
+    pub const fn at(self) -> Instant {
+        self.0
     }
 
     /// What is asked of the next hop: earlier by a margin, in which its answer can be made one's own.

@@ -145,7 +145,8 @@ impl Balancer {
                 }
             }
         };
-        timeout(self.settings.patience, comes)
+        // In a box: it is needed seldom, and everybody would have room for it.
+        Box::pin(timeout(self.settings.patience, comes))
             .await
             .map_err(|_| none)
     }
@@ -185,20 +186,23 @@ impl Balancer {
     fn picked(&self, by: Pick<'_>, tried: &[InstanceId]) -> Option<InstanceCall> {
         let endpoints = self.endpoints();
         let mut candidates = askable(&endpoints, tried);
+        let now = Instant::now();
         match by {
             Pick::Key(key) => candidates
                 .sort_by_key(|endpoint| std::cmp::Reverse(weight(&endpoint.instance.id, key))),
-            Pick::Load => self.sort_by_load(&mut candidates),
+            Pick::Load => self.sort_by_load(&mut candidates, now),
         }
         // Whoever is due for a probe gets it first: else one that was away is never asked again while others are quicker.
         let probed = candidates.iter().find_map(|endpoint| {
             let is_away = matches!(endpoint.breaker.phase(), Phase::Open | Phase::HalfOpen);
-            let permit = is_away.then(|| endpoint.breaker.ask().ok()).flatten()?;
+            let permit = is_away
+                .then(|| endpoint.breaker.ask_at(now).ok())
+                .flatten()?;
             Some((endpoint, Some(permit)))
         });
         let picked = probed.or_else(|| {
             candidates.iter().find_map(|endpoint| {
-                let permit = endpoint.breaker.ask().ok()?;
+                let permit = endpoint.breaker.ask_at(now).ok()?;
                 Some((endpoint, Some(permit)))
             })
         });
@@ -209,12 +213,11 @@ impl Balancer {
                 |endpoint: &&&Arc<Endpoint>| endpoint.breaker.phase() != Phase::ForcedOpen;
             Some((candidates.find(is_free)?, None))
         });
-        picked.map(|(endpoint, permit)| InstanceCall::begin(Arc::clone(endpoint), permit))
+        picked.map(|(endpoint, permit)| InstanceCall::begin(Arc::clone(endpoint), permit, now))
     }
 
     /// Puts the less loaded of two that are taken at random first.
-    fn sort_by_load(&self, candidates: &mut [&Arc<Endpoint>]) {
-        let now = Instant::now();
+    fn sort_by_load(&self, candidates: &mut [&Arc<Endpoint>], now: Instant) {
         self.chance.shuffle(candidates);
         if let [first, second, ..] = candidates
             && second.cost(now) < first.cost(now)

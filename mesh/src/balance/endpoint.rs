@@ -111,13 +111,23 @@ impl Endpoint {
 }
 
 impl InstanceCall {
-    pub(super) fn begin(endpoint: Arc<Endpoint>, permit: Option<CallPermit>) -> Self {
+    pub(super) fn begin(
+        endpoint: Arc<Endpoint>,
+        permit: Option<CallPermit>,
+        began: Instant,
+    ) -> Self {
         endpoint.seen.under_way.fetch_add(1, Ordering::Relaxed);
         Self {
             endpoint,
             permit,
-            began: Instant::now(),
+            began,
         }
+    }
+
+    /// When it was picked.
+    #[must_use]
+    pub const fn began(&self) -> Instant {
+        self.began
     }
 
     /// Which instance is called.
@@ -141,7 +151,7 @@ impl InstanceCall {
             CallOutcome::Ignored | CallOutcome::Abandoned => {}
         }
         if let Some(permit) = self.permit.take() {
-            permit.record(outcome);
+            permit.record_at(outcome, now);
         }
     }
 }

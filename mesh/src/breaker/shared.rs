@@ -83,8 +83,12 @@ impl CircuitBreaker {
     ///
     /// [`Refused`].
     pub fn ask(&self) -> Result<CallPermit, Refused> {
-        let now = self.now();
-        let (asked, transition) = self.shared.cell.ask(now);
+        self.ask_at(Instant::now())
+    }
+
+    /// The same, by who knows what time it is.
+    pub(crate) fn ask_at(&self, now: Instant) -> Result<CallPermit, Refused> {
+        let (asked, transition) = self.shared.cell.ask(self.tick(now));
         self.tell(transition);
         match asked {
             Ok(permit) => Ok(CallPermit {
@@ -125,13 +129,17 @@ impl CircuitBreaker {
         self.shared.transitions.subscribe()
     }
 
-    fn record(&self, permit: Permit, outcome: CallOutcome) {
-        let now = self.now();
+    fn record(&self, permit: Permit, outcome: CallOutcome, now: Instant) {
+        let now = self.tick(now);
         self.tell(self.shared.cell.record(permit, outcome, now));
     }
 
     fn now(&self) -> Tick {
-        Tick::from(self.shared.began.elapsed())
+        self.tick(Instant::now())
+    }
+
+    fn tick(&self, now: Instant) -> Tick {
+        Tick::from(now.saturating_duration_since(self.shared.began))
     }
 
     /// Tells what has changed, if anything has. Not under the lock.
@@ -150,9 +158,14 @@ impl CircuitBreaker {
 
 impl CallPermit {
     /// Gives it back, with what became of the call.
-    pub fn record(mut self, outcome: CallOutcome) {
+    pub fn record(self, outcome: CallOutcome) {
+        self.record_at(outcome, Instant::now());
+    }
+
+    /// The same, by who knows what time it is.
+    pub(crate) fn record_at(mut self, outcome: CallOutcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            self.breaker.record(permit, outcome);
+            self.breaker.record(permit, outcome, now);
         }
     }
 }
@@ -165,7 +178,7 @@ impl Drop for CallPermit {
             } else {
                 CallOutcome::Abandoned
             };
-            self.breaker.record(permit, outcome);
+            self.breaker.record(permit, outcome, Instant::now());
         }
     }
 }
