@@ -40,6 +40,7 @@ pub mod log;
 mod path;
 mod problem;
 mod route;
+mod seconds;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -4,27 +4,31 @@
 //! log that few lines are written to nobody notices. A request has one with twelve fields, which was the most costly single thing that
 //! the gateway did for it.
 
-use std::fmt::{self, Debug};
+use std::fmt::{self, Debug, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::access;
+pub use crate::seconds::Seconds;
+
+/// Most lines are shorter.
+const LINE: usize = 512;
 
 /// The lines of a log, as `tracing-subscriber` writes them by default. Those that tell of requests are outside of all spans.
 #[derive(Debug, Clone)]
-pub struct Lines<T = SystemTime> {
+pub struct Lines<T = Seconds> {
     timer: T,
     others: Format<Full, T>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self::with_timer(SystemTime)
+        Self::with_timer(Seconds)
     }
 }
 
@@ -53,56 +57,52 @@ where
             return self.others.format_event(context, writer, event);
         }
         self.timer.format_time(&mut writer)?;
-        writer.write_str("  INFO ")?;
-        writer.write_str(access::TARGET)?;
-        writer.write_char(':')?;
-        let mut fields = Fields {
-            writer,
-            result: Ok(()),
-        };
+        // As one piece: the writer takes each by itself, and there are some fifty.
+        let mut fields = Fields(String::with_capacity(LINE));
+        fields.0.push_str("  INFO ");
+        fields.0.push_str(access::TARGET);
+        fields.0.push(':');
         event.record(&mut fields);
-        fields.result?;
-        fields.writer.write_char('\n')
+        fields.0.push('\n');
+        writer.write_str(&fields.0)
     }
 }
 
-/// Writes the fields of an event, with a space before each.
-struct Fields<'a> {
-    writer: Writer<'a>,
-    result: fmt::Result,
-}
+/// The fields of an event, with a space before each.
+struct Fields(String);
 
-impl Fields<'_> {
-    fn put(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let writer = &mut self.writer;
-        let put = |_| {
-            writer.write_char(' ')?;
-            if field.name() != "message" {
-                writer.write_str(field.name())?;
-                writer.write_char('=')?;
-            }
-            write(writer)
-        };
-        self.result = self.result.and_then(put);
+impl Fields {
+    fn begin(&mut self, field: &Field) -> &mut String {
+        self.0.push(' ');
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
+        }
+        &mut self.0
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for Fields {
     fn record_str(&mut self, field: &Field, text: &str) {
+        let line = self.begin(field);
         // What the debug format would have to look for, character by character.
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-        self.put(field, |writer| {
-            if !text.bytes().all(is_plain) {
-                return write!(writer, "{text:?}");
-            }
-            writer.write_char('"')?;
-            writer.write_str(text)?;
-            writer.write_char('"')
-        });
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+        if text.bytes().fold(true, |are, byte| are & is_plain(byte)) {
+            line.push('"');
+            line.push_str(text);
+            line.push('"');
+        } else {
+            line.push_str(&format!("{text:?}"));
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, number: u64) {
+        self.begin(field).push_str(&number.to_string());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, |writer| write!(writer, "{value:?}"));
+        // A string takes all that there is room for.
+        let _ = write!(self.begin(field), "{value:?}");
     }
 }
 
