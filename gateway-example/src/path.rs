@@ -23,7 +23,10 @@ pub(crate) fn check(uri: &Uri) -> Result<(), Problem> {
     let is_plain = uri
         .path()
         .strip_prefix('/')
-        .is_some_and(|path| path.is_empty() || path.split('/').all(is_plain_segment));
+        .map(str::as_bytes)
+        .is_some_and(|path| {
+            path.is_empty() || path.split(|byte| *byte == b'/').all(is_plain_segment)
+        });
     if is_plain { Ok(()) } else { Err(invalid()) }
 }
 
@@ -36,11 +39,12 @@ pub(crate) fn invalid() -> Problem {
     )
 }
 
-fn is_plain_segment(segment: &str) -> bool {
-    let mut bytes = segment.bytes();
-    if segment.is_empty() || segment.bytes().all(|byte| byte == b'.') {
+fn is_plain_segment(segment: &[u8]) -> bool {
+    // Nothing in it is no segment either.
+    if segment.iter().all(|byte| *byte == b'.') {
         return false;
     }
+    let mut bytes = segment.iter().copied();
     while let Some(byte) = bytes.next() {
         let is_fine = match byte {
             b'%' => {

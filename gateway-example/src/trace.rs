@@ -34,11 +34,15 @@ impl Trace {
         let (one, another) = (said.next(), said.next());
         let text = one.filter(|_| another.is_none());
         let text = text.and_then(|value| value.to_str().ok());
-        text.and_then(Self::parse).unwrap_or_else(|| Self {
-            id: new_id(),
-            span: new_span(),
-            flags: 0,
-            continued: false,
+        text.and_then(Self::parse).unwrap_or_else(|| {
+            // Of the trace that begins with it, a span may have some bits of the id.
+            let span = new_span();
+            Self {
+                id: new_id(span),
+                span,
+                flags: 0,
+                continued: false,
+            }
         })
     }
 
@@ -104,13 +108,13 @@ impl Trace {
 }
 
 /// An id in which the time comes first, as in all of Folio's.
-fn new_id() -> Uuid {
+fn new_id(span: u64) -> Uuid {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = now.map_or(0, |now| now.as_millis());
     let mut random = [0; 10];
     let (first, rest) = random.split_at_mut(8);
     first.copy_from_slice(&chance().to_ne_bytes());
-    rest.copy_from_slice(&chance().to_ne_bytes()[..2]);
+    rest.copy_from_slice(&span.to_ne_bytes()[..2]);
     Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(u64::MAX), &random)
         .into_uuid()
 }

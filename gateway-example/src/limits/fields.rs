@@ -21,11 +21,16 @@ pub(super) fn policy_field(name: &str, quota: NonZeroU32, window: Duration) -> S
 /// `"name";r=3;t=12`: no more than so many in the next so many seconds.
 #[must_use]
 pub fn standing_field(standing: &Standing) -> String {
-    let (name, remaining) = (standing.policy.name(), standing.remaining);
-    format!(
-        "\"{name}\";r={remaining};t={}",
-        rounded_up_s(standing.reset)
-    )
+    // Each answer has one, and to format it takes three times as long.
+    [
+        "\"",
+        standing.policy.name(),
+        "\";r=",
+        &standing.remaining.to_string(),
+        ";t=",
+        &rounded_up_s(standing.reset).to_string(),
+    ]
+    .concat()
 }
 
 /// Seconds to wait, as `Retry-After` has them: at least one.

@@ -20,7 +20,7 @@ const LOOKS: usize = 8;
 /// For each key the time up to which its tokens are spent: its theoretical arrival time. Clones share it.
 ///
 /// A key is forgotten only when its whole burst has come back, so that forgetting it gives it nothing; those that were
-/// not admitted for longest are looked at first. Where there is no room and nobody can be forgotten, new keys are counted
+/// not asked for longest are looked at first. Where there is no room and nobody can be forgotten, new keys are counted
 /// together, in one bucket for each shard: they share what one of them may have, and no key that is known suffers.
 /// So under a flood of keys newcomers are slowed down, and memory stays bounded.
 #[derive(Debug, Clone)]
@@ -105,9 +105,9 @@ impl StateStore for Keys {
             return judge(None).map(|(answer, _)| answer);
         };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(arrival) = shard.arrivals.peek(key).copied() {
-            let (answer, next) = judge(Some(arrival))?;
-            shard.arrivals.put(key.clone(), next);
+        if let Some(arrival) = shard.arrivals.get_mut(key) {
+            let (answer, next) = judge(Some(*arrival))?;
+            *arrival = next;
             return Ok(answer);
         }
         let (answer, next) = judge(None)?;
