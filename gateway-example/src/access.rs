@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use folio_mesh::discovery::InstanceId;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
+use tokio::time::Instant;
 use uuid::fmt::Hyphenated;
 
 use crate::address::Client;
@@ -21,7 +21,7 @@ pub(crate) const TARGET: &str = "folio_gateway::access";
 /// What is known of a request by now. Where it is dropped unanswered, the client has gone.
 #[derive(Debug)]
 pub(crate) struct AccessLine {
-    began: Instant,
+    pub(crate) began: Instant,
     method: Method,
     pub(crate) trace: Trace,
     /// The header that goes on with it.
@@ -64,7 +64,7 @@ impl AccessLine {
     }
 
     /// It is answered.
-    pub(crate) fn end(mut self, status: StatusCode) {
+    pub(crate) const fn end(&mut self, status: StatusCode) {
         self.status = Some(status);
     }
 

@@ -63,15 +63,13 @@ impl AnswerBody {
     }
 
     /// Holds a place until it is through.
-    pub(crate) fn holding(mut self, place: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn hold(&mut self, place: OwnedSemaphorePermit) {
         self.place = Some(place);
-        self
     }
 
     /// Its connection is busy until it is through.
-    pub(crate) fn during(mut self, busy: Busy) -> Self {
+    pub(crate) fn keep_busy(&mut self, busy: Busy) {
         self.busy = Some(busy);
-        self
     }
 
     fn record(&mut self, outcome: CallOutcome) {
@@ -166,7 +164,8 @@ where
         return Ok(Bytes::new());
     }
     let collected = Limited::new(body, bytes_max).collect();
-    match timeout(within, collected).await {
+    // In a box: who only asks would have room for it.
+    match Box::pin(timeout(within, collected)).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::client(

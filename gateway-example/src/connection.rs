@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -26,13 +28,22 @@ pub(crate) async fn hold<C: GracefulConnection>(
     let mut connection = pin!(connection);
     let mut is_closing = false;
     loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended,
-            _ = told.changed(), if !is_closing => {}
-            () = activity.idle_for(idle) => if is_closing {
-                return Ok(());
-            },
+        {
+            // What is seldom is looked at only when it has news, and not whenever the connection has: so it is in a set of its own.
+            let over = async {
+                tokio::select! {
+                    _ = told.changed(), if !is_closing => {}
+                    () = activity.idle_for(idle) => {}
+                }
+            };
+            let mut over = FuturesUnordered::from_iter([over]);
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                _ = over.next() => if is_closing {
+                    return Ok(());
+                },
+            }
         }
         // What has come by now may still be with the system. Who sent it would be broken off, and not know what became of it: so
         // the runtime looks for it, and it is read, before this is closed.

@@ -4,6 +4,7 @@
 //! is asked for before it is known how often they have.
 
 use std::collections::BTreeSet;
+use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::access::{AccessLine, Place};
 use crate::address::{Client, client_address};
@@ -29,7 +31,7 @@ use crate::auth::{AuthRefusal, Authenticator, Fault, Principal, Scope};
 use crate::body::{AnswerBody, BodyError, read_whole};
 use crate::config::{GatewayConfig, InvalidConfig, Repeat};
 use crate::documents::Documents;
-use crate::headers::{check_authority, keep_for_service};
+use crate::headers::{ForService, check_authority};
 use crate::limits::{Decision, Limited, Limits};
 use crate::path;
 use crate::problem::Problem;
@@ -42,8 +44,6 @@ const DEADLINE: HeaderName = HeaderName::from_static(HEADER);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const IDENTITY: HeaderName = HeaderName::from_static(identity::HEADER);
 const ACTOR: HeaderName = HeaderName::from_static("folio-actor");
-/// Headers that a request gets on its way.
-const ADDED: usize = 8;
 /// When asking again may help where there is no room.
 const NO_ROOM: Duration = Duration::from_secs(1);
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -177,43 +177,51 @@ impl Gateway {
     ///
     /// Dropping the future is a client that has gone: its request is given up where it is, and a service that has it already
     /// ends it by itself.
-    pub async fn handle<B>(&self, request: Request<B>, peer: &Client) -> Response<AnswerBody>
+    pub fn handle<B>(
+        self,
+        request: Request<B>,
+        peer: Client,
+    ) -> impl Future<Output = Response<AnswerBody>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BodyError>,
     {
+        // What is handed on by value has room in who hands it on and in who gets it, and each request copies that: so the parts
+        // of it are taken out here, and only lent from here on.
         let told = self.told();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let has_streams = head.version == Version::HTTP_2;
         let trace = Trace::of(&head.headers);
-        let mut line = AccessLine::begin(head.method.clone(), trace, peer.clone());
+        let mut line = AccessLine::begin(head.method.clone(), trace, peer);
         let origin = allowed_origin(&head.headers, &told.config.origins);
-        let answer = self.answer(&told, head, body, &mut line).await;
-        let mut answer = answer.unwrap_or_else(|problem| {
-            line.code = Some(problem.code());
-            problem.answer(&trace.correlation_id().to_string())
-        });
-        let headers = answer.headers_mut();
-        if let Some(parent) = &line.parent {
-            headers.insert(TRACEPARENT, parent.clone());
+        async move {
+            let answer = self.answer(&told, &mut head, body, &mut line).await;
+            let mut answer = answer.unwrap_or_else(|problem| {
+                line.code = Some(problem.code());
+                problem.answer(&trace.correlation_id().to_string())
+            });
+            let headers = answer.headers_mut();
+            if let Some(parent) = &line.parent {
+                headers.insert(TRACEPARENT, parent.clone());
+            }
+            if let Some(origin) = origin {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+                headers.append(VARY, HeaderValue::from_static("origin"));
+            }
+            // Whoever keeps its connection would send its next request on one that is about to be closed.
+            if self.shared.is_draining.load(Ordering::SeqCst) && !has_streams {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            line.end(answer.status());
+            answer
         }
-        if let Some(origin) = origin {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-            headers.append(VARY, HeaderValue::from_static("origin"));
-        }
-        // Whoever keeps its connection would send its next request on one that is about to be closed.
-        if self.shared.is_draining.load(Ordering::SeqCst) && !has_streams {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        line.end(answer.status());
-        answer
     }
 
     async fn answer<B>(
         &self,
         told: &Told,
-        head: Parts,
+        head: &mut Parts,
         body: B,
         line: &mut AccessLine,
     ) -> Result<Response<AnswerBody>, Problem>
@@ -232,7 +240,7 @@ impl Gateway {
             line.place = Place::Own(path);
             return Ok(answer);
         }
-        if let Some(answer) = preflight(&head, &told.config.origins) {
+        if let Some(answer) = preflight(head, &told.config.origins) {
             return Ok(answer);
         }
         let matched = told.routes.find(&head.method, uri.path())?;
@@ -245,7 +253,7 @@ impl Gateway {
             .limits
             .check_address(line.client.address())
             .map_err(limited)?;
-        let deadline = deadline(headers, matched.route.timeout)?;
+        let deadline = deadline(headers, line.began, matched.route.timeout)?;
         let asks = match &matched.route.scope {
             Some(scope) => Some(self.known(headers, &matched, scope, line).await?),
             None => None,
@@ -262,18 +270,24 @@ impl Gateway {
         let bytes_max = usize::try_from(bounds.body_bytes).unwrap_or(usize::MAX);
         let within = Duration::from_millis(bounds.body_ms.into());
         let body = read_whole(body, bytes_max, within).await?;
-        let asked = Asked {
+        let asked = &Asked {
             target: target(&head.uri, &matched.path)?,
-            headers: self.for_service(head.headers, &matched, principal.as_ref(), line)?,
+            headers: self.for_service(
+                take(&mut head.headers),
+                &matched,
+                principal.as_ref(),
+                line,
+            )?,
             matched: &matched,
-            method: head.method,
+            method: head.method.clone(),
             body,
             deadline,
         };
         line.service = Some(Arc::clone(&matched.service));
         let answered = self.shared.upstreams.ask(asked).await;
         line.tried = answered.tried;
-        let mut answer = answered.answer?.map(|body| body.holding(place));
+        let mut answer = answered.answer?;
+        answer.body_mut().hold(place);
         if let Some(decision) = decision {
             decision.tell(answer.headers_mut());
         }
@@ -339,19 +353,18 @@ impl Gateway {
     /// The headers that go on, with what only the door may say.
     fn for_service(
         &self,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         matched: &Matched,
         principal: Option<&Principal>,
         line: &AccessLine,
-    ) -> Result<HeaderMap, Problem> {
-        keep_for_service(&mut headers);
+    ) -> Result<ForService, Problem> {
+        let mut headers = ForService::of(headers);
         if !line.trace.is_continued() {
-            headers.remove(TRACESTATE);
+            headers.leave_out(TRACESTATE);
         }
-        headers.reserve(ADDED);
         let mut add = |name: HeaderName, value: Option<HeaderValue>| {
             if let Some(value) = value {
-                headers.insert(name, value);
+                headers.say(name, value);
             }
         };
         add(TRACEPARENT, line.parent.clone());
@@ -396,8 +409,8 @@ fn text(status: StatusCode, text: &'static str) -> Response<AnswerBody> {
 }
 
 /// By when the client wants its answer, and no later than the route gives it.
-fn deadline(headers: &HeaderMap, longest: Duration) -> Result<Deadline, Problem> {
-    let route = Deadline::within(longest);
+fn deadline(headers: &HeaderMap, began: Instant, longest: Duration) -> Result<Deadline, Problem> {
+    let route = Deadline::after(began, longest);
     let Some(value) = headers.get(DEADLINE) else {
         return Ok(route);
     };

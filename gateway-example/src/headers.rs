@@ -7,6 +7,9 @@ use crate::problem::Problem;
 
 /// All of Folio's own headers begin so; none of them may come from outside.
 const FOLIO: &str = "folio-";
+/// Headers that the door says to a service, and those that it says to one instance.
+const OURS: usize = 4;
+const TO_INSTANCE: usize = 3;
 
 /// Checks what a request says of where it goes: one authority, the same wherever it is said.
 pub(crate) fn check_authority(
@@ -49,13 +52,15 @@ pub(crate) fn check_authority(
 }
 
 fn is_authority(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+    let colon = text.bytes().rposition(|byte| byte == b':');
+    let parts = colon.and_then(|colon| text.split_at_checked(colon));
+    let (host, port) = match parts {
+        Some((host, port)) if !port.contains(']') => (host, port.strip_prefix(':')),
         _ => (text, None),
     };
     let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
     let is_name = |name: &str| {
-        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         !name.is_empty() && name.bytes().all(is_fine)
     };
     let is_address = |text: &str| {
@@ -67,30 +72,82 @@ fn is_authority(text: &str) -> bool {
     is_port && (is_name(host) || is_address(host))
 }
 
-/// Leaves what goes on to a service. Called before the door adds what it says itself.
-pub(crate) fn keep_for_service(headers: &mut HeaderMap) {
-    // Once over those that there are, and not once for each that there might be: most requests have few.
-    remove(headers, |name| {
-        is_between_hops(name) || is_ours(name) || name.starts_with(FOLIO)
-    });
+/// The headers of a request that go on to a service: those of the client that may, and what only the door says.
+///
+/// Each instance that is asked gets a map of its own, made in one go. To take out of the client's map and add to it, and to copy that,
+/// costs twice as much.
+#[derive(Debug)]
+pub(crate) struct ForService {
+    client: HeaderMap,
+    /// What does not go on beside what never does.
+    without: Option<HeaderName>,
+    ours: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ForService {
+    /// Of what a client has sent.
+    pub(crate) fn of(client: HeaderMap) -> Self {
+        Self {
+            client,
+            without: None,
+            ours: Vec::with_capacity(OURS),
+        }
+    }
+
+    /// Does not go on.
+    pub(crate) fn leave_out(&mut self, name: HeaderName) {
+        self.without = Some(name);
+    }
+
+    /// The door says this.
+    pub(crate) fn say(&mut self, name: HeaderName, value: HeaderValue) {
+        self.ours.push((name, value));
+    }
+
+    /// All that goes on, with room for what is said to one instance.
+    pub(crate) fn to_headers(&self) -> HeaderMap {
+        let named = named_by_connection(&self.client);
+        let room = self.client.len().saturating_add(self.ours.len());
+        let mut headers = HeaderMap::with_capacity(room.saturating_add(TO_INSTANCE));
+        for (name, value) in &self.client {
+            let text = name.as_str();
+            let goes_on = !is_between_hops(text)
+                && !is_ours(text)
+                && !text.starts_with(FOLIO)
+                && self.without.as_ref() != Some(name)
+                && !named.contains(name);
+            if goes_on {
+                headers.append(name, value.clone());
+            }
+        }
+        // Behind what the client says, in whose place it is put.
+        for (name, value) in &self.ours {
+            headers.insert(name, value.clone());
+        }
+        headers
+    }
 }
 
 /// Leaves what is said between two hops, and what an earlier one names as that, behind.
 pub(crate) fn remove_between_hops(headers: &mut HeaderMap) {
-    remove(headers, is_between_hops);
-}
-
-/// Removes each of which this is so, and those that `Connection` names.
-fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
-    let named = headers.get_all(CONNECTION).iter();
-    let named = named.filter_map(|value| value.to_str().ok());
-    let named = named.flat_map(|value| value.split(','));
-    let named = named.filter_map(|name| name.trim().parse::<HeaderName>().ok());
-    let removed = headers.keys().filter(|name| is_removed(name.as_str()));
-    let removed: Vec<HeaderName> = removed.cloned().chain(named).collect();
-    for name in removed {
+    for name in named_by_connection(headers) {
         headers.remove(name);
     }
+    let is_removed = |name: &&HeaderName| is_between_hops(name.as_str());
+    // Of most answers none is, or one: no list is made of them.
+    while let Some(name) = headers.keys().find(is_removed).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// What `Connection` names beside what is between two hops anyway.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    // What is said nearly always: the name of no header, and of one that goes away anyway.
+    let values = values.filter(|value| *value != "close" && *value != "keep-alive");
+    let named = values.filter_map(|value| value.to_str().ok());
+    let named = named.flat_map(|value| value.split(',')).map(str::trim);
+    named.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// Between two hops, RFC 9110 7.6.1, and those that some take for such.
@@ -153,14 +210,14 @@ mod tests {
             ("proxy-authorization", "x"),
             ("accept", "text/csv"),
         ]);
-        keep_for_service(&mut sent);
+        sent = ForService::of(sent).to_headers();
         assert_eq!(sent, headers(&[("accept", "text/csv")]));
     }
 
     /// What a client names in `Connection` is removed before the door adds its own, and not after.
     #[test]
     fn whoever_poses_as_somebody_is_not_believed() {
-        let mut sent = headers(&[
+        let sent = headers(&[
             ("folio-identity", "forged"),
             ("folio-actor", "the boss"),
             ("authorization", "Bearer x"),
@@ -173,8 +230,28 @@ mod tests {
             ("baggage", "a=b"),
             ("prefer", "wait=5"),
         ]);
-        keep_for_service(&mut sent);
-        assert_eq!(sent, headers(&[("prefer", "wait=5")]));
+        let mut sent = ForService::of(sent);
+        assert_eq!(sent.to_headers(), headers(&[("prefer", "wait=5")]));
+        sent.say(
+            HeaderName::from_static("folio-actor"),
+            "alice".parse().unwrap(),
+        );
+        sent.leave_out(HeaderName::from_static("prefer"));
+        assert_eq!(sent.to_headers(), headers(&[("folio-actor", "alice")]));
+    }
+
+    #[test]
+    fn of_an_answer_all_goes_on_but_what_is_between_two_hops() {
+        let mut answer = headers(&[
+            ("connection", "keep-alive, X-Secret"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("trailer", "x"),
+            ("set-cookie", "a"),
+            ("set-cookie", "b"),
+        ]);
+        remove_between_hops(&mut answer);
+        assert_eq!(answer, headers(&[("set-cookie", "a"), ("set-cookie", "b")]));
     }
 
     #[test]

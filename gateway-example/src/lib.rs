@@ -45,6 +45,7 @@ mod seconds;
 mod tests;
 mod trace;
 mod upstream;
+mod wakes;
 mod workers;
 
 pub use body::AnswerBody;

@@ -7,9 +7,9 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Weak;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::links::Links;
+use crate::wakes::Wakes;
 
 /// What is asked.
 pub(crate) type Sent = Full<Bytes>;
@@ -33,6 +34,7 @@ pub(crate) struct Link {
     sender: http1::SendRequest<Sent>,
     // None when it is over.
     connection: Option<Connection>,
+    wakes: Wakes,
     alarm: Alarm,
     address: SocketAddr,
     host: HeaderValue,
@@ -70,6 +72,7 @@ impl Link {
         Ok(Box::new(Self {
             sender,
             connection: Some(connection),
+            wakes: Wakes::new(),
             alarm: Alarm::default(),
             address,
             host: HeaderValue::try_from(address.to_string()).map_err(io::Error::other)?,
@@ -81,13 +84,15 @@ impl Link {
         self.address
     }
 
-    /// Whether something can be asked on it: the other side has neither closed it nor said anything.
-    pub(crate) async fn is_usable(&mut self) -> bool {
-        poll_fn(|task| {
-            self.drive(task);
-            Poll::Ready(self.is_ready())
-        })
-        .await
+    /// Whether something can be asked on it, as far as is known here. That the other side has closed it meanwhile is found out when it is
+    /// driven, before anything is sent.
+    pub(crate) fn is_usable(&mut self) -> bool {
+        if !self.sender.is_ready() {
+            // It may not have been driven since its last answer was through. For now nobody waits for it.
+            let mut nobody = Context::from_waker(Waker::noop());
+            drive(&mut self.connection, &mut nobody);
+        }
+        self.connection.is_some() && self.sender.is_ready()
     }
 
     /// Asks, and waits for the head of the answer until then.
@@ -99,47 +104,57 @@ impl Link {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection: the request may have been received.
-    pub(crate) async fn ask(
+    pub(crate) fn ask(
         mut self: Box<Self>,
-        mut request: Request<Sent>,
+        mut request: Box<Request<Sent>>,
         until: Instant,
-    ) -> Result<Response<Answer>, Unanswered> {
+    ) -> impl Future<Output = Result<Response<Answer>, Unanswered>> {
         request.headers_mut().insert(HOST, self.host.clone());
         self.alarm.set(until);
-        let answer = {
-            let mut answer = pin!(self.sender.try_send_request(request));
-            let (connection, alarm) = (&mut self.connection, &mut self.alarm);
-            poll_fn(|task| {
+        // In a box, of which one end is held: the future, which has room for a request, would else be copied from one to the next.
+        let mut answer = Box::pin(self.sender.try_send_request(*request));
+        let mut link = Some(self);
+        poll_fn(move |task| {
+            let Some(asked) = &mut link else {
+                return Poll::Pending;
+            };
+            let Self {
+                connection,
+                alarm,
+                wakes,
+                ..
+            } = &mut **asked;
+            let answered = wakes.within(task, |task| {
                 drive(connection, task);
-                if let Poll::Ready(answer) = answer.as_mut().poll(task) {
-                    return Poll::Ready(Some(answer));
+                answer.as_mut().poll(task)
+            });
+            let answered = match answered {
+                Poll::Ready(answered) => Some(answered),
+                Poll::Pending => {
+                    ready!(alarm.poll(task));
+                    None
                 }
-                alarm.poll(task).map(|()| None)
+            };
+            // Once.
+            let Some(link) = link.take() else {
+                return Poll::Pending;
+            };
+            Poll::Ready(match answered {
+                Some(Ok(answer)) => Ok(answer.map(|body| Answer::begin(body, link))),
+                Some(Err(mut error)) => Err(match error.take_message() {
+                    Some(request) => Unanswered::Unsent(Box::new(request), error.into_error()),
+                    None => Unanswered::Broken(error.into_error()),
+                }),
+                None => Err(Unanswered::Late),
             })
-            .await
-        };
-        match answer {
-            Some(Ok(answer)) => Ok(answer.map(|body| Answer::begin(body, self))),
-            Some(Err(mut error)) => Err(match error.take_message() {
-                Some(request) => Unanswered::Unsent(Box::new(request), error.into_error()),
-                None => Unanswered::Broken(error.into_error()),
-            }),
-            None => Err(Unanswered::Late),
-        }
-    }
-
-    fn is_ready(&self) -> bool {
-        self.connection.is_some() && self.sender.is_ready()
-    }
-
-    fn drive(&mut self, task: &mut Context<'_>) {
-        drive(&mut self.connection, task);
+        })
     }
 
     /// Leaves it to the next request, which finds out whether it is fit for one: to drive it for that now would be work for nothing.
     fn go_home(mut self: Box<Self>) {
         if let Some(home) = self.home.upgrade().filter(|_| self.connection.is_some()) {
             self.alarm.take_back();
+            self.wakes.forget();
             home.keep(self);
         }
     }
@@ -213,13 +228,23 @@ impl Body for Answer {
         if let Some(error) = this.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let mut frame = Pin::new(&mut this.body).poll_frame(task);
-        if let Some(link) = &mut this.link
-            && frame.is_pending()
-        {
-            link.drive(task);
-            frame = Pin::new(&mut this.body).poll_frame(task);
-        }
+        let (link, body) = (&mut this.link, &mut this.body);
+        let frame = match link {
+            None => Pin::new(body).poll_frame(task),
+            Some(link) => {
+                let Link {
+                    connection, wakes, ..
+                } = &mut **link;
+                wakes.within(task, |task| {
+                    let frame = Pin::new(&mut *body).poll_frame(task);
+                    if frame.is_ready() {
+                        return frame;
+                    }
+                    drive(connection, task);
+                    Pin::new(&mut *body).poll_frame(task)
+                })
+            }
+        };
         let is_through = match &frame {
             Poll::Ready(Some(Ok(_))) => this.body.is_end_stream(),
             Poll::Ready(Some(Err(_))) | Poll::Pending => false,

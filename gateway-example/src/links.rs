@@ -1,9 +1,11 @@
 //! Connections to instances that are kept for the next request of the same thread.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use hyper::{Request, Response};
@@ -28,10 +30,13 @@ pub(crate) struct Links {
 #[derive(Debug, Default)]
 struct Idle {
     /// Of each address, those that were used latest last. A connection stays where it is watched.
-    by_place: HashMap<(ThreadId, SocketAddr), Vec<Kept>>,
+    by_place: BTreeMap<Place, Vec<Kept>>,
     /// Whether somebody closes those of which nobody has need.
     is_swept: bool,
 }
+
+/// A thread, and whom a connection of it leads to.
+type Place = (usize, SocketAddr);
 
 #[derive(Debug)]
 struct Kept {
@@ -44,7 +49,7 @@ struct Kept {
 pub(crate) enum AskError {
     /// It was surely not received.
     #[error("it cannot be connected to")]
-    Unsent(#[source] std::io::Error),
+    Unsent(#[source] io::Error),
     /// It may have been received.
     #[error("it has broken the connection off")]
     Broken(#[source] hyper::Error),
@@ -54,7 +59,8 @@ pub(crate) enum AskError {
 }
 
 impl Links {
-    /// Asks whoever listens there, on a connection that is there or on a new one. The head of the answer has to be there in time.
+    /// Asks whoever listens there, on a connection that is there or on a new one, from now on. The head of the answer has to be there
+    /// in time.
     ///
     /// # Errors
     ///
@@ -66,36 +72,40 @@ impl Links {
     pub(crate) async fn ask(
         self: &Arc<Self>,
         address: SocketAddr,
-        mut request: Request<Sent>,
-        until: Instant,
+        mut request: Box<Request<Sent>>,
+        Range { start, end: until }: Range<Instant>,
     ) -> Result<Response<Answer>, AskError> {
-        // Those that were closed meanwhile are found out one after the other.
-        while let Some(mut link) = self.kept(address) {
-            if !link.is_usable().await {
-                continue;
-            }
+        loop {
+            let (link, is_new) = match self.kept(address, start) {
+                Some(link) => (link, false),
+                // In a box: it is needed seldom, and every request would have room for it.
+                None => (Box::pin(self.open(address, until)).await?, true),
+            };
             match link.ask(request, until).await {
                 Ok(answer) => return Ok(answer),
-                Err(Unanswered::Unsent(again, _)) => request = *again,
+                Err(Unanswered::Unsent(again, _)) if !is_new => request = again,
+                Err(Unanswered::Unsent(_, error)) => {
+                    return Err(AskError::Unsent(io::Error::other(error)));
+                }
                 Err(Unanswered::Broken(error)) => return Err(AskError::Broken(error)),
                 Err(Unanswered::Late) => return Err(AskError::Late),
             }
         }
+    }
+
+    async fn open(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        until: Instant,
+    ) -> Result<Box<Link>, AskError> {
         let connecting = until.min(Instant::now() + CONNECT);
         let opened = timeout_at(connecting, Link::open(address, Arc::downgrade(self))).await;
-        let link = match opened {
-            Ok(opened) => opened.map_err(AskError::Unsent)?,
+        match opened {
+            Ok(opened) => opened.map_err(AskError::Unsent),
             // Whoever has no time says nothing of who does not take the connection.
-            Err(_) if connecting == until => return Err(AskError::Late),
-            Err(late) => return Err(AskError::Unsent(late.into())),
-        };
-        link.ask(request, until)
-            .await
-            .map_err(|unanswered| match unanswered {
-                Unanswered::Unsent(_, error) => AskError::Unsent(std::io::Error::other(error)),
-                Unanswered::Broken(error) => AskError::Broken(error),
-                Unanswered::Late => AskError::Late,
-            })
+            Err(_) if connecting == until => Err(AskError::Late),
+            Err(late) => Err(AskError::Unsent(late.into())),
+        }
     }
 
     /// Keeps a connection for the next request.
@@ -109,12 +119,18 @@ impl Links {
         }
     }
 
-    /// The one that was used latest: those that are not needed grow old.
-    fn kept(&self, address: SocketAddr) -> Option<Box<Link>> {
-        let mut idle = self.idle();
-        let kept = idle.by_place.get_mut(&place(address))?.pop();
-        let young = kept.filter(|kept| kept.since.elapsed() < IDLE);
-        young.map(|kept| kept.link)
+    /// Of those that were not closed meanwhile the one that was used latest: those that are not needed grow old.
+    fn kept(&self, address: SocketAddr, now: Instant) -> Option<Box<Link>> {
+        loop {
+            let mut kept = self.idle().by_place.get_mut(&place(address))?.pop()?;
+            if now.saturating_duration_since(kept.since) >= IDLE {
+                return None;
+            }
+            // Not under the lock.
+            if kept.link.is_usable() {
+                return Some(kept.link);
+            }
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
@@ -135,8 +151,12 @@ impl Links {
     }
 }
 
-fn place(address: SocketAddr) -> (ThreadId, SocketAddr) {
-    (thread::current().id(), address)
+fn place(address: SocketAddr) -> Place {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    (THREAD.with(|thread| *thread), address)
 }
 
 /// Closes connections of which nobody has need, as long as there are any.
@@ -152,6 +172,9 @@ async fn sweep(links: Weak<Links>) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
     use http_body_util::{BodyExt as _, Full};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
@@ -187,7 +210,8 @@ mod tests {
 
     async fn ask(links: &Arc<Links>, address: SocketAddr) {
         let request = Request::get("/x").body(Full::default()).unwrap();
-        let answer = links.ask(address, request, Instant::now() + PATIENCE);
+        let now = Instant::now();
+        let answer = links.ask(address, Box::new(request), now..now + PATIENCE);
         let body = answer.await.unwrap().into_body().collect();
         assert_eq!(body.await.unwrap().to_bytes(), "{}");
     }
@@ -199,6 +223,20 @@ mod tests {
             ask(&links, address).await;
         }
         assert_eq!(closes.recv().await, Some(1));
+    }
+
+    /// It was told of all that it did on the connection itself, and polled for that too.
+    #[tokio::test]
+    async fn who_asks_is_polled_to_ask_and_when_the_answer_is_there() {
+        let (links, (address, _closes)) = (Arc::default(), service(5).await);
+        ask(&links, address).await;
+        let (mut polls, mut asking) = (0, pin!(ask(&links, address)));
+        poll_fn(|task| {
+            polls += 1;
+            asking.as_mut().poll(task)
+        })
+        .await;
+        assert_eq!(polls, 2);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -114,11 +115,12 @@ pub async fn serve(
             let activity = Activity::begin();
             let asked = activity.clone();
             let service = service_fn(move |request: Request<Incoming>| {
-                let (gateway, client, busy) = (gateway.clone(), client.clone(), asked.busy());
-                async move {
-                    let answer = gateway.handle(request, &client).await;
-                    Ok::<_, Infallible>(answer.map(|body| body.during(busy)))
-                }
+                let busy = asked.busy();
+                let answer = gateway.clone().handle(request, client.clone());
+                answer.map(|mut answer| {
+                    answer.body_mut().keep_busy(busy);
+                    Ok::<_, Infallible>(answer)
+                })
             });
             let connection = builder.serve_connection(prepared(stream), service);
             if let Err(error) = hold(connection, activity, idle, told).await {

@@ -16,13 +16,13 @@ use folio_mesh::discovery::{Discovery, Instance, InstanceId, InvalidName, Servic
 use folio_mesh::{BalanceSettings, Balancer, Deadline, Pick, RetryBudget};
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::body::AnswerBody;
 use crate::config::{AnswerKind, Repeat};
-use crate::headers::remove_between_hops;
+use crate::headers::{ForService, remove_between_hops};
 use crate::link::{Answer, Sent};
 use crate::links::{AskError, Links};
 use crate::problem::Problem;
@@ -60,7 +60,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) matched: &'a Matched,
     pub(crate) method: Method,
     pub(crate) target: Uri,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: ForService,
     pub(crate) body: Bytes,
     pub(crate) deadline: Deadline,
 }
@@ -117,9 +117,9 @@ impl Upstreams {
     }
 
     /// Asks a service.
-    pub(crate) async fn ask(&self, asked: Asked<'_>) -> Answered {
+    pub(crate) async fn ask(&self, asked: &Asked<'_>) -> Answered {
         let mut tried = Vec::new();
-        let answer = self.answer(&asked, &mut tried).await;
+        let answer = self.answer(asked, &mut tried).await;
         Answered { answer, tried }
     }
 
@@ -132,9 +132,11 @@ impl Upstreams {
     ) -> Option<Bytes> {
         let upstream = self.services.get(service)?;
         let call = upstream.balancer.pick(Pick::Load, &[]).await.ok()?;
-        let request = Request::get(path).body(Full::default()).ok()?;
-        let until = Instant::now() + within;
-        let answer = self.links.ask(call.instance().address, request, until);
+        let request = Box::new(Request::get(path).body(Full::default()).ok()?);
+        let until = call.began() + within;
+        let answer = self
+            .links
+            .ask(call.instance().address, request, call.began()..until);
         let answer = answer.await.ok()?;
         let is_fine = answer.status().is_success();
         let body = timeout_at(until, answer.into_body().collect());
@@ -185,11 +187,12 @@ impl Upstreams {
         call: InstanceCall,
     ) -> Result<Response<AnswerBody>, Failed> {
         let deadline = asked.deadline.less(MARGIN);
-        let left = deadline.left().unwrap_or_default();
-        let each = left.min(asked.matched.route.each);
-        let until = Instant::now() + each;
-        let (instance, request) = (call.instance(), asked.request(call.instance()));
-        let answered = self.links.ask(instance.address, request, until).await;
+        // Just now. To ask the clock for each of these takes longer than all that they are needed for.
+        let now = call.began();
+        let left = deadline.left_at(now).unwrap_or_default();
+        let until = now + left.min(asked.matched.route.each);
+        let (instance, request) = (call.instance(), asked.request(call.instance(), left));
+        let answered = self.links.ask(instance.address, request, now..until).await;
         let error = match answered {
             Ok(answer) => return asked.passed_on(answer, call),
             Err(error) => error,
@@ -215,13 +218,12 @@ impl Upstreams {
 }
 
 impl Asked<'_> {
-    fn request(&self, instance: &Instance) -> Request<Sent> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+    /// Another instance may have to be asked the same. In a box: it goes through many hands.
+    fn request(&self, instance: &Instance, left: Duration) -> Box<Request<Sent>> {
+        let mut request = Box::new(Request::new(Full::new(self.body.clone())));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.target.clone();
-        // Another instance may have to be asked with the same ones.
-        let mut headers = self.headers.clone();
-        let left = self.deadline.less(MARGIN).left().unwrap_or_default();
+        let mut headers = self.headers.to_headers();
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         headers.insert(DEADLINE, HeaderValue::from(left_ms));
         if let Ok(id) = HeaderValue::from_str(instance.id.as_str()) {
@@ -250,10 +252,7 @@ impl Asked<'_> {
             return Err(Failed::Answered(Box::new(answer)));
         }
         match self.matched.route.answer {
-            AnswerKind::Bounded => {
-                let left = self.deadline.left().unwrap_or_default();
-                body.due(Instant::now() + left);
-            }
+            AnswerKind::Bounded => body.due(self.deadline.at()),
             AnswerKind::Endless => {}
         }
         Ok(Response::from_parts(head, AnswerBody::of(body, call)))
