@@ -8,7 +8,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::database::{Database, Role, connect};
 
 /// The level of the store's tables that this program works with: its highest migration.
-pub(crate) const LEVEL: i32 = 7;
+pub(crate) const LEVEL: i32 = 8;
 
 /// Read in one statement. A setting that the server does not know is missing from the answer.
 const SETTINGS: &str = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)";

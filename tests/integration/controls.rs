@@ -15,11 +15,11 @@ use crate::conformance::schedules::Stage;
 const MANY: &str = "store.append_many";
 const ONE: &str = "store.append_one";
 const ALONE: &str = "store.append_alone";
-const KNOWN: &str = "store.append_known";
+const NEXT: &str = "store.append_next";
 const LOCK: &str = "PERFORM FROM store.append_lock FOR UPDATE;";
 /// Makes commands that come alone go through `store.append_many` as well.
 const NEVER_ALONE: (&str, &str, &str) = (ALONE, LOCK, "RETURN;");
-const NEVER_KNOWN: (&str, &str, &str) = (KNOWN, LOCK, "RETURN;");
+const NEVER_NEXT: (&str, &str, &str) = (NEXT, LOCK, "RETURN NULL;");
 /// Makes every command go through `store.append_one`.
 const ONE_BY_ONE: (&str, &str, &str) = (MANY, "holds := p_first IS NOT NULL", "holds := false");
 
@@ -88,7 +88,7 @@ async fn without_the_index_of_versions_both_writers_win() {
     for (form, streams) in [
         (&[][..], &["a"][..]),
         (&[], &["a", "b"]),
-        (&[NEVER_ALONE, NEVER_KNOWN], &["a"]),
+        (&[NEVER_ALONE, NEVER_NEXT], &["a"]),
     ] {
         let database = database_with(form).await;
         assert_eq!(writers_at_the_same_version(&database, streams).await, 1);
@@ -100,6 +100,33 @@ async fn without_the_index_of_versions_both_writers_win() {
             .unwrap();
         assert_eq!(writers_at_the_same_version(&database, streams).await, 2);
     }
+}
+
+/// Who was alone for long takes the next position for free. The primary key alone tells that another one has written.
+#[tokio::test]
+async fn without_the_key_of_positions_one_is_given_twice() {
+    let next_to_another_s = |drop: &'static str| async move {
+        let database = database_with(&[]).await;
+        let here = PostgresStore::open(&database, 1).await.unwrap();
+        for turn in 0..20 {
+            here.append(event("a", &turn.to_string(), ""))
+                .await
+                .unwrap();
+        }
+        let owner = postgres::superuser(&database).await;
+        owner.batch_execute(drop).await.unwrap();
+        let there = PostgresStore::open(&database, 1).await.unwrap();
+        there.append(event("b", "there", "")).await.unwrap();
+        let mut request = event("a", "here", "");
+        request.writes[0].expected = ExpectedVersion::Exact(Version::new(20).unwrap());
+        here.append(request).await.unwrap();
+        let positions = "SELECT count(*) - count(DISTINCT position) FROM store.events";
+        let row = owner.query_one(positions, &[]).await.unwrap();
+        row.get::<_, i64>(0)
+    };
+    assert_eq!(next_to_another_s("").await, 0);
+    let without = "ALTER TABLE store.events DROP CONSTRAINT events_pkey";
+    assert_eq!(next_to_another_s(without).await, 1);
 }
 
 /// The number is right and the history is not: another writer's event has taken the version that an
@@ -184,7 +211,7 @@ async fn without_the_look_up_a_refused_command_is_carried_out_after_all() {
     let after_its_refusal = |changes: &'static [(&str, &str, &str)]| async move {
         let store = store_with(changes).await;
         let request = || {
-            let streams = if changes == KNOWN_UNSEEN {
+            let streams = if changes == NEXT_UNSEEN {
                 &["a", "b"][..]
             } else {
                 &["a"]
@@ -216,15 +243,15 @@ async fn without_the_look_up_a_refused_command_is_carried_out_after_all() {
             "true",
         ),
     ];
-    const KNOWN_UNSEEN: &[(&str, &str, &str)] = &[(
-        KNOWN,
+    const NEXT_UNSEEN: &[(&str, &str, &str)] = &[(
+        NEXT,
         "WHERE NOT EXISTS (SELECT FROM store.outcomes o WHERE o.command_id = p_command_id)",
         "WHERE true",
     )];
     for whole in [&[][..], &[NEVER_ALONE]] {
         assert_eq!(after_its_refusal(whole).await, AppendStatus::AlreadyApplied);
     }
-    for without in [ALONE_UNSEEN, TOGETHER_UNSEEN, KNOWN_UNSEEN] {
+    for without in [ALONE_UNSEEN, TOGETHER_UNSEEN, NEXT_UNSEEN] {
         assert_eq!(after_its_refusal(without).await, AppendStatus::Executed);
     }
 }

@@ -58,6 +58,26 @@ async fn knowing(database: &Database) -> (PostgresStore, Vec<RecordedEvent>) {
     (store, second)
 }
 
+/// A store after whose appends nobody else has written for long, so that it takes the next position for free.
+async fn settled(database: &Database) -> (PostgresStore, Vec<RecordedEvent>) {
+    let (store, mut last) = knowing(database).await;
+    while last[0].version < Version::new(20).unwrap() {
+        last = append(&store, &[("a", on(&last))]).await.unwrap();
+    }
+    (store, last)
+}
+
+/// A write to `a` that is decided on another stream too, and does not write to that one.
+fn decided_on(a: &[RecordedEvent], seen: &str, expected: ExpectedVersion) -> Append {
+    let mut request = request(&[("a", on(a))]);
+    request.writes.push(StreamWrite {
+        stream: stream(seen),
+        expected,
+        events: Vec::new(),
+    });
+    request
+}
+
 fn conflict_at(refused: Result<impl std::fmt::Debug, AppendError>) -> i64 {
     match refused {
         Err(AppendError::VersionConflict { actual, .. }) => actual.number(),
@@ -131,19 +151,18 @@ async fn a_refusal_is_compared_with_the_store_whatever_is_known() {
 #[tokio::test]
 async fn what_a_session_knew_goes_with_it() {
     let database = postgres::store_database().await;
-    let (store, known) = knowing(&database).await;
+    let (store, known) = settled(&database).await;
     postgres::end_all_sessions(&database).await;
     let owner = postgres::superuser(&database).await;
     let lost = "ALTER TABLE store.events DISABLE TRIGGER ALL; \
-                DELETE FROM store.events WHERE position = 2; \
+                DELETE FROM store.events WHERE position = 20; \
                 ALTER TABLE store.events ENABLE ALWAYS TRIGGER append_only";
     owner.batch_execute(lost).await.unwrap();
-    assert_eq!(conflict_at(append(&store, &[("a", on(&known))]).await), 1);
-    let event_id = known[0].event_id;
-    let version = Version::new(2).unwrap();
-    let expected = ExpectedVersion::LastEvent { version, event_id };
-    let many = [("new", ExpectedVersion::NoStream), ("a", expected)];
-    assert_eq!(conflict_at(append(&store, &many).await), 1);
+    assert_eq!(conflict_at(append(&store, &[("a", on(&known))]).await), 19);
+    let many = [("new", ExpectedVersion::NoStream), ("a", on(&known))];
+    assert_eq!(conflict_at(append(&store, &many).await), 19);
+    let new = append(&store, &[("new", ExpectedVersion::NoStream)]).await;
+    assert_eq!(new.unwrap()[0].position.number(), 20);
 }
 
 /// It has a statement of its own, and everything that is promised of the others.
@@ -156,7 +175,7 @@ async fn a_command_on_streams_whose_ends_are_known_is_recorded_like_any_other() 
     // Nothing else will do.
     let owner = postgres::superuser(&database).await;
     let others = format!(
-        "REVOKE EXECUTE ON FUNCTION store.append_many, store.append_alone FROM {}",
+        "REVOKE EXECUTE ON FUNCTION store.append_many, store.append_alone, store.append_known FROM {}",
         Role::Appender.name(database.name())
     );
     owner.batch_execute(&others).await.unwrap();
@@ -213,6 +232,74 @@ async fn a_stream_that_is_not_written_to_is_a_condition_all_the_same() {
     let recorded = store.append(decided("rule", on(&rule))).await.unwrap();
     assert_eq!(recorded.status, AppendStatus::Executed);
     assert_eq!(store.head().await.unwrap(), Position::START.plus(6));
+}
+
+/// Neither the store's end nor what was seen before: the functions that look something up refuse to.
+#[tokio::test]
+async fn where_nobody_else_writes_nothing_is_looked_up() {
+    let database = postgres::store_database().await;
+    let (store, a) = settled(&database).await;
+    let none = ExpectedVersion::NoStream;
+    let seen = store.append(decided_on(&a, "rule", none)).await.unwrap();
+    let Outcome::Committed(a) = seen.outcome else {
+        panic!("{seen:?}");
+    };
+    let owner = postgres::superuser(&database).await;
+    let row = owner
+        .query_one(
+            "SELECT pg_get_functiondef('store.append_next'::regproc)",
+            &[],
+        )
+        .await
+        .unwrap();
+    let lock = "PERFORM FROM store.append_lock FOR UPDATE;";
+    let no_look_up = "IF p_head IS NULL OR p_seen_expected IS NOT NULL THEN RETURN NULL; END IF;";
+    let definition: String = row.get(0);
+    let without = definition.replacen(lock, &format!("{no_look_up} {lock}"), 1);
+    owner.batch_execute(&without).await.unwrap();
+    let role = Role::Appender.name(database.name());
+    let others =
+        format!("REVOKE EXECUTE ON FUNCTION store.append_many, store.append_alone FROM {role}");
+    owner.batch_execute(&others).await.unwrap();
+    let again = store.append(decided_on(&a, "rule", none)).await.unwrap();
+    let Outcome::Committed(a) = again.outcome else {
+        panic!("{again:?}");
+    };
+    assert_eq!(a[0].position.number(), 22);
+    // What it has not seen cannot be had without.
+    let unseen = store.append(decided_on(&a, "other", none)).await;
+    assert!(matches!(unseen, Err(AppendError::Failed(_))), "{unseen:?}");
+}
+
+/// The store goes on from where it is, and what was seen is looked up again.
+#[tokio::test]
+async fn what_was_seen_is_believed_while_nobody_else_writes() {
+    let database = postgres::store_database().await;
+    let (here, a) = settled(&database).await;
+    let none = ExpectedVersion::NoStream;
+    let seen = here.append(decided_on(&a, "rule", none)).await.unwrap();
+    let Outcome::Committed(a) = seen.outcome else {
+        panic!("{seen:?}");
+    };
+    let there = PostgresStore::open(&database, 1).await.unwrap();
+    append(&there, &[("rule", none)]).await.unwrap();
+    assert_eq!(
+        conflict_at(here.append(decided_on(&a, "rule", none)).await),
+        1
+    );
+    let next = append(&here, &[("a", on(&a))]).await.unwrap();
+    assert_eq!(next[0].position, Position::START.plus(23));
+    // Its own events are no less.
+    let (here, a) = settled(&postgres::store_database().await).await;
+    let seen = here.append(decided_on(&a, "rule", none)).await.unwrap();
+    let Outcome::Committed(a) = seen.outcome else {
+        panic!("{seen:?}");
+    };
+    append(&here, &[("rule", none)]).await.unwrap();
+    assert_eq!(
+        conflict_at(here.append(decided_on(&a, "rule", none)).await),
+        1
+    );
 }
 
 /// Several processes, and more writers than streams: each is decided on what is there.

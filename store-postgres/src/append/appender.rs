@@ -6,14 +6,13 @@ use std::time::Instant;
 use folio_core::store::AppendError;
 use folio_core::{Position, StreamId};
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tracing::{Instrument as _, Span};
 
-use super::batch::{
-    Answer, Arrays, Commands, Entry, Form, Layout, Shared, answers, recorded_at_once,
-};
+use super::answer::{Answer, Answered, Recorded, answers};
+use super::batch::{Arrays, Commands, Entry, Form, Layout, Shared};
 use super::committed::committed;
+use super::ends::Ends;
 use super::session::{Session, SessionName};
 use super::single::Single;
 use super::{AppendSettings, Heard};
@@ -52,10 +51,10 @@ pub(super) struct Appender {
 /// What became of one statement.
 enum Sent {
     /// With where streams stand in it, and by the session of this number.
-    Answered(Vec<Row>, Layout, u64),
+    Answered(Answered, Layout, u64),
     /// It has a command that is on record. The server has recorded none of it.
     Repeats(Shared),
-    /// A stream has gone on from where the session knew it to end. The server has recorded none of it.
+    /// A stream, or the store, has gone on from where the session knew it to end. The server has recorded none of it.
     Stale(Shared),
     /// The server refused it, and has recorded none of it.
     Refused(Shared),
@@ -127,7 +126,9 @@ impl Appender {
                 metrics::histogram!("folio_append_queue_seconds").record(request.queued.elapsed());
             }
             match self.resolve(&part).await {
-                Sent::Answered(rows, layout, session) => self.answer(part, rows, layout, session),
+                Sent::Answered(answered, layout, session) => {
+                    self.answer(part, answered, layout, session);
+                }
                 Sent::Refused(_) | Sent::Repeats(_) | Sent::Stale(_) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.push(later);
@@ -225,17 +226,21 @@ impl Appender {
             Ok(Err(error)) => match Effect::of(&error) {
                 Effect::Unknown => Sent::Unknown(Shared::new(error)),
                 effect @ (Effect::None | Effect::NoneYet) => {
-                    let broken = Broken::by(&error);
-                    if broken == Broken::Version {
-                        metrics::counter!("folio_append_stale_total").increment(1);
-                        session.ends.doubt();
+                    let broken = Broken::by(&error, &session.ends);
+                    match broken {
+                        Broken::Version => session.ends.doubt(),
+                        Broken::Position => session.ends.disturbed(),
+                        Broken::Other | Broken::None => {}
                     }
                     self.session = Some(session);
                     self.before = None;
                     let error = Shared::new(error);
                     match broken {
                         _ if effect == Effect::NoneYet => Sent::Again(error),
-                        Broken::Version => Sent::Stale(error),
+                        Broken::Version | Broken::Position => {
+                            metrics::counter!("folio_append_stale_total").increment(1);
+                            Sent::Stale(error)
+                        }
                         Broken::Other => Sent::Repeats(error),
                         Broken::None => Sent::Refused(error),
                     }
@@ -247,12 +252,12 @@ impl Appender {
 
     /// Answers a batch. A large one is answered by a task of its own, while the server has the next.
     /// A small one is not worth the wait for another thread.
-    fn answer(&self, part: Vec<Request>, rows: Vec<Row>, layout: Layout, session: u64) {
+    fn answer(&self, part: Vec<Request>, answered: Answered, layout: Layout, session: u64) {
         let heard = self.heard.clone();
         if part.len() < LARGE {
-            answer(part, &rows, layout, &heard, session);
+            answer(part, answered, layout, &heard, session);
         } else {
-            tokio::spawn(async move { answer(part, &rows, layout, &heard, session) });
+            tokio::spawn(async move { answer(part, answered, layout, &heard, session) });
         }
     }
 }
@@ -262,17 +267,21 @@ impl Appender {
 enum Broken {
     /// That of the versions of streams.
     Version,
+    /// That of positions, which the session took to be free.
+    Position,
     /// That of commands, if any.
     Other,
     None,
 }
 
 impl Broken {
-    fn by(error: &tokio_postgres::Error) -> Self {
+    fn by(error: &tokio_postgres::Error, ends: &Ends) -> Self {
         match error.as_db_error() {
             Some(refused) if *refused.code() == SqlState::UNIQUE_VIOLATION => {
                 match refused.constraint() {
                     Some("events_stream_version") => Self::Version,
+                    // Only who has not looked for the store's end: for the others it stays where it is, as they have the lock.
+                    Some("events_pkey") if ends.head().is_some() => Self::Position,
                     _ => Self::Other,
                 }
             }
@@ -288,22 +297,34 @@ async fn ask(
     mut form: Form,
 ) -> Result<Sent, tokio_postgres::Error> {
     if let (Form::Single, [only]) = (form, part) {
-        if let Some(single) = Single::of(&only.entry, &session.ends) {
-            let rows = session.send_single(&single).await?;
-            if let Some(versions) = recorded_at_once(&rows)? {
-                single.tell(&versions, &mut session.ends);
-                return Ok(Sent::Answered(rows, single.into_layout(), session.number));
-            }
+        if let Some(single) = Single::of(&only.entry, &session.ends)
+            && let Some(recorded) = session.send_single(&single).await?
+        {
+            single.tell(&recorded, &mut session.ends);
+            let answered = Answered::Recorded(recorded);
+            return Ok(Sent::Answered(
+                answered,
+                single.into_layout(),
+                session.number,
+            ));
         }
         // Nothing was recorded. The other statement says why.
         form = Form::Together;
     }
     let arrays = Arrays::of(part.iter().map(|request| &request.entry), &session.ends);
     let rows = session.send_many(&arrays.parameters(form)).await?;
-    if let Some(versions) = recorded_at_once(&rows)? {
-        arrays.tell(&versions, &mut session.ends);
-    }
-    Ok(Sent::Answered(rows, arrays.into_layout(), session.number))
+    let answered = match Recorded::of(&rows)? {
+        Some(recorded) => {
+            arrays.tell(&recorded, &mut session.ends);
+            Answered::Recorded(recorded)
+        }
+        None => Answered::OneByOne(rows),
+    };
+    Ok(Sent::Answered(
+        answered,
+        arrays.into_layout(),
+        session.number,
+    ))
 }
 
 /// Takes the next batch out of the backlog, in the order in which the requests came.
@@ -367,7 +388,7 @@ fn gather(backlog: &mut VecDeque<Request>, settings: &AppendSettings) -> Vec<Req
     batch
 }
 
-fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, heard: &Heard, session: u64) {
+fn answer(part: Vec<Request>, answered: Answered, layout: Layout, heard: &Heard, session: u64) {
     let (entries, replies): (Vec<_>, Vec<_>) = part
         .into_iter()
         .map(|request| (request.entry, request.reply))
@@ -380,7 +401,7 @@ fn answer(part: Vec<Request>, rows: &[Row], layout: Layout, heard: &Heard, sessi
             .collect(),
         None => Vec::new(),
     };
-    match answers(entries, layout, rows) {
+    match answers(entries, layout, answered) {
         Ok(answers) => {
             let last = answers.iter().rev().find_map(last_position);
             let mut fingerprints = fingerprints.as_slice();

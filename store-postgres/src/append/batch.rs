@@ -1,16 +1,13 @@
-//! A batch: requests as the arrays that `store.append_many` takes, and its rows as their answers.
+//! A batch: requests as the arrays that `store.append_many` takes.
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-use folio_core::store::{Append, AppendError, Outcome};
-use folio_core::{
-    CommandId, EventId, ExpectedVersion, Position, RecordedEvent, StreamId, Timestamp, Version,
-};
-use tokio_postgres::Row;
+use folio_core::store::Append;
+use folio_core::{CommandId, EventId, ExpectedVersion, StreamId, Version};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::answer::Recorded;
 use super::ends::{End, Ends};
 use crate::sqlstate::boxed;
 
@@ -51,20 +48,6 @@ pub(super) const TYPES: [Type; 26] = [
 pub(super) struct Entry {
     pub(super) append: Append,
     pub(super) metadata: Vec<u8>,
-}
-
-/// What became of one request.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// This call recorded it.
-    Executed(Outcome),
-    /// It was on record, as events that are still to be read.
-    OnRecord {
-        first_position: Option<i64>,
-        event_count: i32,
-    },
-    /// It was on record, as a refusal.
-    RefusedBefore(Vec<u8>),
 }
 
 /// The columns of one call. See `store.append_many` for what each holds.
@@ -225,10 +208,15 @@ impl<'a> Arrays<'a> {
         self.known = self.first.iter().map(of_first).collect();
     }
 
-    /// Keeps in mind where the streams end, once all has been recorded on what they had `at_first`.
-    pub(super) fn tell(&self, at_first: &[i64], ends: &mut Ends) {
+    /// Keeps in mind where the store and the streams end, once all has been recorded.
+    pub(super) fn tell(&self, recorded: &Recorded, ends: &mut Ends) {
+        ends.recorded(recorded, self.event_ids.len());
         for (stream, touched) in &self.touched {
-            let base = at_first.get(index(touched.first)).copied().unwrap_or(0);
+            let base = recorded
+                .versions
+                .get(index(touched.first))
+                .copied()
+                .unwrap_or(0);
             if let Some(event) = touched.last_event {
                 let before = Version::NONE.plus(base);
                 let version = before.plus(touched.events);
@@ -261,7 +249,7 @@ impl<'a> Arrays<'a> {
 pub(super) struct Layout {
     first: Vec<i32>,
     before: Vec<i64>,
-    event_ids: Vec<Uuid>,
+    pub(super) event_ids: Vec<Uuid>,
 }
 
 impl Layout {
@@ -275,7 +263,7 @@ impl Layout {
     }
 
     /// The version of each stream of each command just before that command.
-    fn versions(&self, at_first: &[i64]) -> impl Iterator<Item = Version> {
+    pub(super) fn versions(&self, at_first: &[i64]) -> impl Iterator<Item = Version> {
         self.first.iter().zip(&self.before).map(|(first, before)| {
             let base = at_first.get(index(*first)).copied().unwrap_or_default();
             Version::NONE.plus(base).plus(*before)
@@ -346,168 +334,6 @@ pub(super) const fn code(expected: ExpectedVersion) -> (i64, Option<EventId>) {
         ExpectedVersion::Exact(version) => (version.number(), None),
         ExpectedVersion::LastEvent { version, event_id } => (version.number(), Some(event_id)),
     }
-}
-
-/// The versions that streams had before all of a batch was recorded at once, if it was.
-pub(super) fn recorded_at_once(rows: &[Row]) -> Result<Option<Vec<i64>>, tokio_postgres::Error> {
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
-    let one_by_one = row.try_get::<_, Option<i32>>("command")?.is_some();
-    if one_by_one || row.try_get::<_, Option<&str>>("status")?.is_none() {
-        return Ok(None);
-    }
-    let versions: Option<Vec<i64>> = row.try_get("versions")?;
-    Ok(Some(versions.unwrap_or_default()))
-}
-
-/// The answers to `entries`, from the rows that they were answered with.
-pub(super) fn answers(
-    entries: Vec<Entry>,
-    layout: Layout,
-    rows: &[Row],
-) -> Result<Vec<Result<Answer, AppendError>>, tokio_postgres::Error> {
-    if let (Some(row), Some(at_first)) = (rows.first(), recorded_at_once(rows)?) {
-        return all_executed(entries, layout, row, &at_first);
-    }
-    if rows.len() != entries.len() {
-        let (sent, answered) = (entries.len(), rows.len());
-        return Ok(entries
-            .iter()
-            .map(|_| {
-                Err(unexpected(&format_args!(
-                    "{answered} rows for {sent} commands"
-                )))
-            })
-            .collect());
-    }
-    entries
-        .into_iter()
-        .zip(rows)
-        .map(|(entry, row)| one(entry, row))
-        .collect()
-}
-
-fn all_executed(
-    entries: Vec<Entry>,
-    layout: Layout,
-    row: &Row,
-    at_first: &[i64],
-) -> Result<Vec<Result<Answer, AppendError>>, tokio_postgres::Error> {
-    let mut next = Position::START.plus(row.try_get("first_position")?);
-    let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
-    let mut versions = layout.versions(at_first);
-    let mut ids = layout.event_ids.iter().copied().map(EventId::from_uuid);
-    Ok(entries
-        .into_iter()
-        .map(|entry| {
-            let before = versions.by_ref().take(entry.append.writes.len()).collect();
-            Ok(executed(entry, &mut next, recorded_at, before, &mut ids))
-        })
-        .collect())
-}
-
-fn one(entry: Entry, row: &Row) -> Result<Result<Answer, AppendError>, tokio_postgres::Error> {
-    let status: &str = row.try_get("status")?;
-    let versions = || -> Result<Vec<Version>, tokio_postgres::Error> {
-        let versions = row
-            .try_get::<_, Option<Vec<i64>>>("versions")?
-            .unwrap_or_default();
-        Ok(versions
-            .into_iter()
-            .map(|version| Version::NONE.plus(version))
-            .collect())
-    };
-    Ok(match status {
-        "executed" => {
-            let first: Option<i64> = row.try_get("first_position")?;
-            let mut next = Position::START.plus(first.unwrap_or_default());
-            let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
-            let command = entry.append.context.id;
-            let mut ids = (0..).map(|index| EventId::of_command(command, index));
-            Ok(executed(
-                entry,
-                &mut next,
-                recorded_at,
-                versions()?,
-                &mut ids,
-            ))
-        }
-        "already_applied" => Ok(Answer::OnRecord {
-            first_position: row.try_get("first_position")?,
-            event_count: row.try_get("event_count")?,
-        }),
-        "refused_before" => Ok(Answer::RefusedBefore(row.try_get("refusal")?)),
-        "conflict" => Err(conflict(entry.append, row.try_get("stream")?, &versions()?)),
-        "reused" => Err(AppendError::CommandReused {
-            command: entry.append.context.id,
-        }),
-        _ => Err(unexpected(&status)),
-    })
-}
-
-/// The outcome as the store has just recorded it: what was sent, and the numbers it gave.
-fn executed(
-    entry: Entry,
-    next: &mut Position,
-    recorded_at: Timestamp,
-    before: Vec<Version>,
-    ids: &mut impl Iterator<Item = EventId>,
-) -> Answer {
-    let Entry { append, metadata } = entry;
-    if let Some(refusal) = append.refusal {
-        return Answer::Executed(Outcome::Refused(refusal));
-    }
-    let command_id = append.context.id;
-    let metadata = Bytes::from(metadata);
-    let count = append.writes.iter().map(|write| write.events.len()).sum();
-    let mut events = Vec::with_capacity(count);
-    for (write, mut version) in append.writes.into_iter().zip(before) {
-        for (event, event_id) in write.events.into_iter().zip(ids.by_ref()) {
-            version = version.plus(1);
-            events.push(RecordedEvent {
-                position: *next,
-                stream: write.stream.clone(),
-                version,
-                event_id,
-                event_type: event.event_type.into(),
-                schema_version: event.schema_version,
-                command_id,
-                recorded_at,
-                payload: event.payload.into(),
-                metadata: metadata.clone(),
-            });
-            *next = next.plus(1);
-        }
-    }
-    Answer::Executed(if events.is_empty() {
-        Outcome::Empty
-    } else {
-        Outcome::Committed(events)
-    })
-}
-
-fn conflict(append: Append, stream: i32, versions: &[Version]) -> AppendError {
-    let conflicting = (1_i32..)
-        .zip(append.writes)
-        .zip(versions)
-        .find(|((number, _), _)| *number == stream);
-    match conflicting {
-        Some(((_, write), actual)) => AppendError::VersionConflict {
-            stream: write.stream,
-            expected: write.expected,
-            actual: *actual,
-        },
-        None => unexpected(&format_args!(
-            "a conflict on stream {stream} of a command that has no such stream"
-        )),
-    }
-}
-
-fn unexpected(what: &dyn std::fmt::Display) -> AppendError {
-    AppendError::Failed(
-        format!("store.append_many answered {what}; was it migrated by another version?").into(),
-    )
 }
 
 /// Whether a batch may take one more request: each command once, because a repeat must find the

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use folio_core::store::{AppendError, Outcome};
 use folio_core::{Fingerprint, RecordedEvent};
 
-use super::batch::Answer;
+use super::answer::Answer;
 
 /// A command that has events, as the store has just recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 //! The appender sends what waits as one statement, and gathers the next batch while that one is on
 //! its way. Alone, a request is sent at once; under load the cost of the commit is shared. Each
 //! request has an outcome of its own. See `appender.rs` for the task, `batch.rs` for the statement,
-//! `single.rs` for that of whoever is alone, `ends.rs` for what need not be looked up, and
-//! `committed.rs` for who hears what was committed.
+//! `single.rs` for those of whoever is alone, `answer.rs` for what comes back, `ends.rs` for what need
+//! not be looked up, and `committed.rs` for who hears what was committed.
 
+mod answer;
 mod appender;
 mod batch;
 mod committed;
@@ -19,8 +20,9 @@ use folio_core::store::{Append, AppendError, AppendStatus, Appended, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
+use self::answer::Answer;
 use self::appender::{Appender, Request};
-use self::batch::{Answer, Entry};
+use self::batch::Entry;
 pub(crate) use self::committed::Observed;
 pub use self::committed::{CommitObserver, CommittedCommand};
 use crate::database::Database;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio_postgres::{Client, NoTls, Row, Statement};
 use uuid::Uuid;
 
+use super::answer::Recorded;
 use super::batch::{Parameters, STATEMENT, TYPES};
 use super::ends::Ends;
-use super::single::{ALONE, ALONE_TYPES, KNOWN, KNOWN_TYPES, Single};
+use super::single::{ALONE, ALONE_TYPES, NEXT, NEXT_TYPES, Single};
 use crate::database::{Database, Role};
 
 /// Two numbers name an advisory lock. This is the first of those that sessions of appenders hold;
@@ -19,6 +20,10 @@ use crate::database::{Database, Role};
 const SESSIONS: i32 = 0x666f_6c61;
 
 static SESSIONS_OPENED: AtomicU64 = AtomicU64::new(1);
+
+/// What `store.append_next` leaves to the session: a plan that is made once, and, as it may be made while a table is empty, one that
+/// is right for the rows that come.
+const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
 
 const HOLD: &str = "SELECT pg_advisory_lock($1, $2)";
 /// Granted when no session holds the lock any more. As a lock of the transaction it is given back
@@ -35,7 +40,7 @@ pub(super) struct Session {
     driver: Driver,
     many: Statement,
     alone: Statement,
-    known: Statement,
+    next: Statement,
     pub(super) name: SessionName,
     /// A later one of this process has a higher number.
     pub(super) number: u64,
@@ -78,22 +83,23 @@ impl Session {
                 client
                     .batch_execute(&database.opening(Role::Appender))
                     .await?;
+                client.batch_execute(SETTINGS).await?;
                 client.execute(HOLD, &[&SESSIONS, &name.0]).await?;
                 if let Some(SessionName(before)) = after {
                     client.execute(OUTWAIT, &[&SESSIONS, &before]).await?;
                 }
                 let many = client.prepare_typed(STATEMENT, &TYPES).await?;
                 let alone = client.prepare_typed(ALONE, &ALONE_TYPES).await?;
-                let known = client.prepare_typed(KNOWN, &KNOWN_TYPES).await?;
-                Ok::<_, tokio_postgres::Error>((many, alone, known))
+                let next = client.prepare_typed(NEXT, &NEXT_TYPES).await?;
+                Ok::<_, tokio_postgres::Error>((many, alone, next))
             };
-            let (many, alone, known) = driver.drive(prepared).await?;
+            let (many, alone, next) = driver.drive(prepared).await?;
             Ok(Self {
                 client,
                 driver,
                 many,
                 alone,
-                known,
+                next,
                 name,
                 number: SESSIONS_OPENED.fetch_add(1, Ordering::Relaxed),
                 ends: Ends::default(),
@@ -114,18 +120,18 @@ impl Session {
         self.driver.drive(rows).await
     }
 
-    /// Sends a command by itself, and waits for its row.
+    /// Sends a command by itself: what was recorded, if it was.
     pub(super) async fn send_single(
         &mut self,
         single: &Single<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Option<Recorded>, tokio_postgres::Error> {
         let statement = match single {
             Single::Alone(_) => &self.alone,
-            Single::Known(_) => &self.known,
+            Single::Next(_) => &self.next,
         };
         let parameters = single.as_sql();
         let rows = self.client.query(statement, &parameters);
-        self.driver.drive(rows).await
+        single.recorded(&self.driver.drive(rows).await?)
     }
 
     /// Returns when the connection has ended, for as long as nothing is asked of it.
