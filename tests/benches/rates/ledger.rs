@@ -17,7 +17,7 @@ use ledger_example::journal::{EntryDraft, EntryId, Leg, PostEntries};
 use ledger_example::moment::Moment;
 use uuid::Uuid;
 
-use crate::measure::{Measured, median, run, runs};
+use crate::measure::{Measured, are_wanted, median, run, runs};
 use crate::report::Report;
 use crate::{Bench, next, ours, raw};
 
@@ -145,6 +145,9 @@ pub(crate) async fn entries(server: &tokio_postgres::Config, report: &mut Report
         (Traffic::AllToOne, [None, Some(600), None]),
     ] {
         for (callers, goal) in [1, 64, 1_024].into_iter().zip(goals) {
+            if !are_wanted(callers) {
+                continue;
+            }
             let bench = Bench::new(server).await;
             open(&bench).await;
             warm(&bench).await;

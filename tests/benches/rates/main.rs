@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p folio-tests` runs all; names after `--` choose, such as `-- w1 w3`. The ratios are
 //! the claim, the rates depend on the machine. `FOLIO_BENCH_SECONDS` is the time for each run,
-//! `FOLIO_BENCH_RUNS` how many runs the median is of.
+//! `FOLIO_BENCH_RUNS` how many runs the median is of, and `FOLIO_BENCH_CALLERS` leaves out the rows of W1, entries and seals that
+//! have another number of callers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,7 +35,7 @@ use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
 use folio_runtime::Executor;
 
 use crate::account::Account;
-use crate::measure::{Measured, median, runs};
+use crate::measure::{Measured, are_wanted, median, runs};
 use crate::report::Report;
 
 // As in the program.
@@ -155,6 +156,9 @@ async fn w1(server: &tokio_postgres::Config, report: &mut Report) {
         (256, None),
         (1_024, Some(400)),
     ] {
+        if !are_wanted(callers) {
+            continue;
+        }
         let bench = Bench::new(server).await;
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..runs() {

@@ -40,6 +40,12 @@ pub(crate) fn runs() -> usize {
     usize::try_from(setting("FOLIO_BENCH_RUNS", 3)).unwrap()
 }
 
+/// Whether rows with so many callers are wanted: all are, or those of the number that is set.
+pub(crate) fn are_wanted(callers: usize) -> bool {
+    let only = usize::try_from(setting("FOLIO_BENCH_CALLERS", 0)).unwrap();
+    only == 0 || only == callers
+}
+
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(default)

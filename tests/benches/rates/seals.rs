@@ -9,7 +9,7 @@ use folio_proofs::note::SigningKey;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::measure::{Measured, median, runs};
+use crate::measure::{Measured, are_wanted, median, runs};
 use crate::report::Report;
 use crate::{AGGREGATES, Bench, ours};
 
@@ -19,6 +19,9 @@ const PAIRS: usize = 5;
 /// The log is brought to the store's end before each run, so that neither side has more to do than its own.
 pub(crate) async fn seals(server: &tokio_postgres::Config, report: &mut Report) {
     for callers in [64, 1_024] {
+        if !are_wanted(callers) {
+            continue;
+        }
         let bench = Bench::new(server).await;
         let folder = tempfile::tempdir().unwrap();
         let (sealer, _) = sealer(server, &bench, &folder).await;
