@@ -45,7 +45,6 @@ mod seconds;
 mod tests;
 mod trace;
 mod upstream;
-mod wakes;
 mod workers;
 
 pub use body::AnswerBody;

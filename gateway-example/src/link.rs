@@ -12,6 +12,7 @@ use std::sync::Weak;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use folio_postgres::Wakes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
@@ -23,7 +24,6 @@ use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::links::Links;
-use crate::wakes::Wakes;
 
 /// What is asked.
 pub(crate) type Sent = Full<Bytes>;

@@ -49,6 +49,7 @@
 //!   a [`Connection`] comes back only when its use came to an end.
 //! * [`provision`](mod@provision): makes databases and roles on a server.
 //! * [`migrate`](mod@migrate): brings a database to the level that this program needs.
+//! * [`Wakes`]: for who drives a connection in the task that asks on it, as the appender does.
 //! * [`commit`]: the one place that commits an explicit transaction.
 //! * [`cluster`]: a private local PostgreSQL, for when there is no server.
 //!
@@ -74,6 +75,7 @@ mod sqlstate;
 mod store;
 mod subscription;
 mod transaction;
+mod wakes;
 
 pub use append::{AppendSettings, CommitObserver, CommittedCommand};
 pub use checks::UnfitServer;
@@ -85,3 +87,4 @@ pub use replay::Replay;
 pub use store::{OpenError, PostgresStore};
 pub use subscription::{Subscription, SubscriptionError, SubscriptionSettings};
 pub use transaction::{CommitError, Transaction, commit};
+pub use wakes::Wakes;

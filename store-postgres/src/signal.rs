@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::database::{Database, Role};
+use crate::wakes::Wakes;
 
 /// One NOTIFY for all appends of this time. The first goes out at once.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -96,10 +97,13 @@ async fn connected(
         }
     };
     let opening = database.opening(Role::Reader);
-    tokio::select! {
-        heard = hear => heard,
-        told = tell(&client, &opening, here, appended) => told,
-    }
+    let both = async {
+        tokio::select! {
+            heard = hear => heard,
+            told = tell(&client, &opening, here, appended) => told,
+        }
+    };
+    Wakes::new().drive(both).await
 }
 
 async fn tell(

@@ -14,6 +14,7 @@ use super::batch::{Parameters, STATEMENT, TYPES};
 use super::ends::Ends;
 use super::single::{ALONE, ALONE_TYPES, NEXT, NEXT_TYPES, Single};
 use crate::database::{Database, Role};
+use crate::wakes::Wakes;
 
 /// Two numbers name an advisory lock. This is the first of those that sessions of appenders hold;
 /// nothing else in Folio uses it.
@@ -147,52 +148,64 @@ impl Session {
 /// The half of a connection that reads and writes. It is driven by whoever waits for an answer, and
 /// not by a task of its own: alone, an append would otherwise wait four times for another thread to
 /// wake up, and not twice.
-struct Driver(Option<Pin<Box<dyn Future<Output = Ended> + Send>>>);
+struct Driver {
+    connection: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
+    /// A request that is put in and an answer that comes out are news of the connection, to the task that sees to both already.
+    wakes: Wakes,
+}
 
 /// How a connection has ended.
 type Ended = Result<(), tokio_postgres::Error>;
 
 impl Driver {
     fn new(connection: impl Future<Output = Ended> + Send + 'static) -> Self {
-        Self(Some(Box::pin(connection)))
+        Self {
+            connection: Some(Box::pin(connection)),
+            wakes: Wakes::new(),
+        }
     }
 
     async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
-        poll_fn(|context| {
+        let Self { connection, wakes } = self;
+        let both = poll_fn(|context| {
             // First the work, which has something to send; then the connection; then what has come.
             if let Poll::Ready(done) = work.as_mut().poll(context) {
                 return Poll::Ready(done);
             }
-            self.poll(context);
+            go_on(connection, context);
             work.as_mut().poll(context)
-        })
-        .await
+        });
+        wakes.drive(both).await
     }
 
     async fn ended(&mut self) {
-        poll_fn(|context| {
-            self.poll(context);
-            if self.0.is_none() {
+        let Self { connection, wakes } = self;
+        let end = poll_fn(|context| {
+            go_on(connection, context);
+            if connection.is_none() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
-        })
-        .await;
+        });
+        wakes.drive(end).await;
     }
+}
 
-    /// Lets the connection go on. Once it has ended it is dropped, which tells the client.
-    fn poll(&mut self, context: &mut Context<'_>) {
-        let Some(connection) = &mut self.0 else {
-            return;
-        };
-        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "the appender's connection ended");
-            }
-            self.0 = None;
+/// Lets a connection go on. Once it has ended it is dropped, which tells the client.
+fn go_on(
+    connection: &mut Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
+    context: &mut Context<'_>,
+) {
+    let Some(going_on) = connection else {
+        return;
+    };
+    if let Poll::Ready(ended) = going_on.as_mut().poll(context) {
+        if let Err(error) = ended {
+            tracing::debug!(%error, "the appender's connection ended");
         }
+        *connection = None;
     }
 }
 

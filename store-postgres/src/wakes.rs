@@ -4,6 +4,8 @@
 //! that a piece of it was taken. For each of those its task would be polled once more, and find nothing to do. So only what comes
 //! from elsewhere goes on to the task.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -16,8 +18,10 @@ const WITHIN: u8 = 1;
 const NEWS: u8 = 2;
 
 /// Wakes the task that drives a connection, unless the task itself is the cause.
+///
+/// A task that is woken while it runs is polled once more, and with more than one thread another one is woken up to see whether it can take over.
 #[derive(Debug)]
-pub(crate) struct Wakes {
+pub struct Wakes {
     news: Arc<News>,
     waker: Waker,
 }
@@ -30,7 +34,9 @@ struct News {
 }
 
 impl Wakes {
-    pub(crate) fn new() -> Self {
+    /// For one connection.
+    #[must_use]
+    pub fn new() -> Self {
         let news = Arc::<News>::default();
         Self {
             waker: Arc::clone(&news).into(),
@@ -38,8 +44,18 @@ impl Wakes {
         }
     }
 
+    /// Runs what both drives the connection and asks on it.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `work`.
+    pub async fn drive<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|task| self.within(task, |task| work.as_mut().poll(task))).await
+    }
+
     /// Works on the connection. What this itself causes is seen to at once, and does not wake the task.
-    pub(crate) fn within<T>(
+    pub fn within<T>(
         &self,
         task: &mut Context<'_>,
         mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -61,8 +77,14 @@ impl Wakes {
     }
 
     /// Nobody is told any more, until the next work.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         self.news.task.take();
+    }
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
