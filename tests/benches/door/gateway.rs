@@ -120,9 +120,9 @@ pub(crate) fn run(arguments: &[String]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if kind == "full" {
         log_to(&folder.join(format!("access-{port}.log")));
-        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let figures = recorder.handle();
-        metrics::set_global_recorder(recorder).unwrap();
+        let entered = runtime.enter();
+        let figures = ledger::figures::recorded().unwrap();
+        drop(entered);
         runtime.spawn(async move {
             let mut turns = tokio::time::interval(SCRAPED);
             loop {
