@@ -13,7 +13,9 @@ use folio_tests::scale;
 use tokio::task::JoinSet;
 
 use super::held::Held;
-use super::{events_by_command, read_all, request, store_database, superuser, wait_until};
+use super::{
+    PATIENCE, events_by_command, read_all, request, store_database, superuser, wait_until,
+};
 
 const CALLERS: usize = 48;
 const READERS: usize = 4;
@@ -166,7 +168,7 @@ async fn appends_go_on_without_the_writer_of_the_log() {
     let appends = 200 * scale();
     for _ in 0..appends {
         let append = store.append(request("steady", 1));
-        tokio::time::timeout(Duration::from_secs(5), append)
+        tokio::time::timeout(PATIENCE, append)
             .await
             .expect("an append goes on")
             .unwrap();
