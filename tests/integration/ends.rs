@@ -31,7 +31,11 @@ async fn append(
     store: &PostgresStore,
     streams: &[(&str, ExpectedVersion)],
 ) -> Result<Vec<RecordedEvent>, AppendError> {
-    let appended = store.append(request(streams)).await?;
+    record(store, request(streams)).await
+}
+
+async fn record(store: &PostgresStore, request: Append) -> Result<Vec<RecordedEvent>, AppendError> {
+    let appended = store.append(request).await?;
     let Outcome::Committed(events) = appended.outcome else {
         panic!("{appended:?}");
     };
@@ -240,10 +244,7 @@ async fn where_nobody_else_writes_nothing_is_looked_up() {
     let database = postgres::store_database().await;
     let (store, a) = settled(&database).await;
     let none = ExpectedVersion::NoStream;
-    let seen = store.append(decided_on(&a, "rule", none)).await.unwrap();
-    let Outcome::Committed(a) = seen.outcome else {
-        panic!("{seen:?}");
-    };
+    let a = record(&store, decided_on(&a, "rule", none)).await.unwrap();
     let owner = postgres::superuser(&database).await;
     let row = owner
         .query_one(
@@ -261,10 +262,7 @@ async fn where_nobody_else_writes_nothing_is_looked_up() {
     let others =
         format!("REVOKE EXECUTE ON FUNCTION store.append_many, store.append_alone FROM {role}");
     owner.batch_execute(&others).await.unwrap();
-    let again = store.append(decided_on(&a, "rule", none)).await.unwrap();
-    let Outcome::Committed(a) = again.outcome else {
-        panic!("{again:?}");
-    };
+    let a = record(&store, decided_on(&a, "rule", none)).await.unwrap();
     assert_eq!(a[0].position.number(), 22);
     // What it has not seen cannot be had without.
     let unseen = store.append(decided_on(&a, "other", none)).await;
@@ -277,10 +275,7 @@ async fn what_was_seen_is_believed_while_nobody_else_writes() {
     let database = postgres::store_database().await;
     let (here, a) = settled(&database).await;
     let none = ExpectedVersion::NoStream;
-    let seen = here.append(decided_on(&a, "rule", none)).await.unwrap();
-    let Outcome::Committed(a) = seen.outcome else {
-        panic!("{seen:?}");
-    };
+    let a = record(&here, decided_on(&a, "rule", none)).await.unwrap();
     let there = PostgresStore::open(&database, 1).await.unwrap();
     append(&there, &[("rule", none)]).await.unwrap();
     assert_eq!(
@@ -291,10 +286,7 @@ async fn what_was_seen_is_believed_while_nobody_else_writes() {
     assert_eq!(next[0].position, Position::START.plus(23));
     // Its own events are no less.
     let (here, a) = settled(&postgres::store_database().await).await;
-    let seen = here.append(decided_on(&a, "rule", none)).await.unwrap();
-    let Outcome::Committed(a) = seen.outcome else {
-        panic!("{seen:?}");
-    };
+    let a = record(&here, decided_on(&a, "rule", none)).await.unwrap();
     append(&here, &[("rule", none)]).await.unwrap();
     assert_eq!(
         conflict_at(here.append(decided_on(&a, "rule", none)).await),
