@@ -5,6 +5,7 @@ use std::fmt;
 use std::mem::take;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use folio_core::{RecordedEvent, StreamId};
 use folio_postgres::{CommitObserver, CommittedCommand};
 use folio_proofs::Hash;
@@ -47,7 +48,7 @@ pub(crate) struct FreshRun {
     /// The position of the first.
     pub(crate) first: i64,
     pub(crate) hashes: Vec<Hash>,
-    pub(crate) ends: HashMap<StreamId, Last>,
+    pub(crate) ends: HashMap<StreamId, Last, RandomState>,
 }
 
 impl FreshLeaves {
@@ -128,7 +129,7 @@ impl Kept {
         let run = self.runs.entry(begins).or_insert_with(|| FreshRun {
             first,
             hashes: Vec::new(),
-            ends: HashMap::new(),
+            ends: HashMap::default(),
         });
         run.hashes.extend_from_slice(hashes);
         for event in events {

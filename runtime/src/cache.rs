@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use folio_core::joint::{AnyState, Kind};
 use folio_core::{EventId, ExpectedVersion, StreamId, Version};
 use lru::LruCache;
@@ -62,7 +63,7 @@ pub(crate) struct StateCache {
 
 #[derive(Debug)]
 pub(crate) struct Held {
-    entries: LruCache<Key, Entry>,
+    entries: LruCache<Key, Entry, RandomState>,
     bytes: usize,
     generations: u64,
 }
@@ -77,7 +78,7 @@ impl StateCache {
     pub(crate) fn new(bound_bytes: usize) -> Self {
         Self {
             held: Mutex::new(Held {
-                entries: LruCache::unbounded(),
+                entries: LruCache::unbounded_with_hasher(RandomState::default()),
                 bytes: 0,
                 generations: 0,
             }),

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use lru::LruCache;
 use tokio::time::Instant;
 
@@ -31,15 +32,15 @@ pub(super) struct KnownKeys(Mutex<Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    good: LruCache<KeyPrefix, (Instant, Arc<Record>)>,
-    bad: LruCache<KeyPrefix, Instant>,
+    good: LruCache<KeyPrefix, (Instant, Arc<Record>), RandomState>,
+    bad: LruCache<KeyPrefix, Instant, RandomState>,
 }
 
 impl Default for KnownKeys {
     fn default() -> Self {
         Self(Mutex::new(Kept {
-            good: LruCache::new(KEPT_MAX),
-            bad: LruCache::new(KEPT_MAX),
+            good: LruCache::with_hasher(KEPT_MAX, RandomState::default()),
+            bad: LruCache::with_hasher(KEPT_MAX, RandomState::default()),
         }))
     }
 }

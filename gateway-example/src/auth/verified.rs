@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +25,7 @@ pub struct VerifiedTokens(Mutex<Kept>);
 #[derive(Debug)]
 struct Kept {
     epoch: u64,
-    tokens: LruCache<[u8; 32], Known>,
+    tokens: LruCache<[u8; 32], Known, RandomState>,
 }
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub struct TokenKey {
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
-        let tokens = LruCache::new(KEPT_MAX);
+        let tokens = LruCache::with_hasher(KEPT_MAX, RandomState::default());
         Self(Mutex::new(Kept { epoch: 0, tokens }))
     }
 }

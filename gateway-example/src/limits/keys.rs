@@ -1,10 +1,11 @@
 //! What is known of each key, of a bounded number of them.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use lru::LruCache;
@@ -33,7 +34,7 @@ pub(super) struct Keys {
 
 #[derive(Debug)]
 struct Shard {
-    arrivals: LruCache<LimitKey, Nanos>,
+    arrivals: LruCache<LimitKey, Nanos, RandomState>,
     /// Of those without a place.
     crowd: Option<Nanos>,
 }
@@ -44,7 +45,7 @@ impl Keys {
         let shards = (most.get() / KEYS_IN_SHARD).clamp(1, SHARDS_MAX);
         let shard = || {
             Mutex::new(Shard {
-                arrivals: LruCache::unbounded(),
+                arrivals: LruCache::unbounded_with_hasher(RandomState::default()),
                 crowd: None,
             })
         };
@@ -52,7 +53,7 @@ impl Keys {
             shards: std::iter::repeat_with(shard).take(shards).collect(),
             in_shard: most.get() / shards,
             interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use foldhash::fast::RandomState;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings, Percent, Refused};
 use folio_core::error_chain;
 use folio_mesh::{CallPermit, CircuitBreaker};
@@ -86,7 +87,7 @@ struct Shared {
     terms: Terms,
     source: Arc<dyn TokenSource>,
     breaker: CircuitBreaker,
-    keys: Mutex<LruCache<LimitKey, Arc<Bucket>>>,
+    keys: Mutex<LruCache<LimitKey, Arc<Bucket>, RandomState>>,
     keys_max: usize,
     statements: AtomicU64,
     counted: Counter,
@@ -148,7 +149,7 @@ impl SharedLimiter {
             breaker: CircuitBreaker::new(format!("limits-{}", policy.name()), settings)?,
             policy,
             source,
-            keys: Mutex::new(LruCache::unbounded()),
+            keys: Mutex::new(LruCache::unbounded_with_hasher(RandomState::default())),
             keys_max: keys_max.get(),
             statements: AtomicU64::new(0),
             counted,
@@ -235,7 +236,7 @@ impl Shared {
         bucket
     }
 
-    fn keys(&self) -> MutexGuard<'_, LruCache<LimitKey, Arc<Bucket>>> {
+    fn keys(&self) -> MutexGuard<'_, LruCache<LimitKey, Arc<Bucket>, RandomState>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use lru::LruCache;
 
 use super::signing_key::{SignError, SigningKey};
@@ -23,7 +24,7 @@ const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 #[derive(Debug)]
 pub struct IdentitySigner {
     key: SigningKey,
-    issued: Mutex<LruCache<Identity, ByAudience>>,
+    issued: Mutex<LruCache<Identity, ByAudience, RandomState>>,
 }
 
 /// Of services there are few.
@@ -50,7 +51,7 @@ impl IdentitySigner {
     pub fn new(key: SigningKey) -> Self {
         Self {
             key,
-            issued: Mutex::new(LruCache::new(KEPT)),
+            issued: Mutex::new(LruCache::with_hasher(KEPT, RandomState::default())),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The task that gathers requests and sends them, one batch at a time.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
 use folio_core::store::AppendError;
 use folio_core::{Position, StreamId};
 use tokio::sync::{mpsc, oneshot};
@@ -341,8 +342,8 @@ fn gather(backlog: &mut VecDeque<Request>, settings: &AppendSettings) -> Vec<Req
     let mut batch: Vec<Request> = Vec::with_capacity(backlog.len().min(settings.batch));
     let mut commands = Commands::default();
     let mut bytes = 0_usize;
-    let mut shares = std::collections::HashMap::<StreamId, usize>::new();
-    let mut behind = HashSet::<StreamId>::new();
+    let mut shares = HashMap::<StreamId, usize, RandomState>::default();
+    let mut behind = HashSet::<StreamId, RandomState>::default();
     let mut left = VecDeque::new();
     while let Some(request) = backlog.pop_front() {
         let append = &request.entry.append;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use folio_core::store::Append;
 use folio_core::{CommandId, EventId, ExpectedVersion, StreamId, Version};
 use tokio_postgres::types::{ToSql, Type};
@@ -80,7 +81,7 @@ pub(super) struct Arrays<'a> {
     payloads: Vec<&'a [u8]>,
     known: Vec<i64>,
     /// What the requests so far do to each stream.
-    touched: HashMap<&'a StreamId, Touched>,
+    touched: HashMap<&'a StreamId, Touched, RandomState>,
     /// Whether all requests can succeed, as far as they can be compared with each other.
     together: Together,
 }
@@ -339,7 +340,7 @@ pub(super) const fn code(expected: ExpectedVersion) -> (i64, Option<EventId>) {
 /// Whether a batch may take one more request: each command once, because a repeat must find the
 /// first one's outcome on record.
 #[derive(Debug, Default)]
-pub(super) struct Commands(HashSet<CommandId>);
+pub(super) struct Commands(HashSet<CommandId, RandomState>);
 
 impl Commands {
     pub(super) fn admit(&mut self, command: CommandId) -> bool {

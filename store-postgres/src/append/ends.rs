@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::mem::take;
 
+use foldhash::fast::RandomState;
 use folio_core::{EventId, ExpectedVersion, Position, StreamId, Timestamp, Version};
 
 use super::answer::Recorded;
@@ -43,16 +44,16 @@ pub(super) struct Head {
 /// key refuses the call. While it ends there nobody else has written, and streams that the session has only looked at are what they were.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    young: HashMap<StreamId, End>,
+    young: HashMap<StreamId, End, RandomState>,
     /// Was young until there was no room. What is not written to meanwhile goes with it.
-    old: HashMap<StreamId, End>,
+    old: HashMap<StreamId, End, RandomState>,
     doubtful: u32,
     /// Where the store ended after the last call.
     head: Option<Head>,
     /// So many calls in a row have begun where the one before had ended.
     undisturbed: u32,
     /// What holds of streams that were not written to, for as long as nobody else writes.
-    seen: HashMap<StreamId, ExpectedVersion>,
+    seen: HashMap<StreamId, ExpectedVersion, RandomState>,
 }
 
 impl Ends {
