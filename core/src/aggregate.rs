@@ -23,6 +23,9 @@ pub trait Aggregate: Sized + Clone + Send + Sync + 'static {
     /// Lower-case ASCII letters, digits and `_`; see [`StreamId::new`](crate::StreamId::new).
     const CATEGORY: &'static str;
 
+    /// Whether a state is worth its place in memory once a command on it is recorded.
+    const REUSE: Reuse = Reuse::Likely;
+
     /// What may be asked of it, in the imperative. Serialised only to take its fingerprint.
     type Command: Clone + Debug + Serialize + Send + Sync;
 
@@ -62,6 +65,17 @@ pub trait Aggregate: Sized + Clone + Send + Sync + 'static {
     fn weight(&self) -> usize {
         std::mem::size_of::<Self>()
     }
+}
+
+/// How likely a state is to be decided on again soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// It stays in memory for the next command, until others need the room.
+    #[default]
+    Likely,
+    /// It goes as soon as what was decided on it is recorded. So aggregates of which there are many, and
+    /// each mostly has one event, push no others out of memory.
+    Unlikely,
 }
 
 /// Folds recorded events into the state that they lead to, starting from `state`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aggregate::{Aggregate, replay};
+use crate::aggregate::{Aggregate, Reuse, replay};
 use crate::command::Fingerprint;
 use crate::event::{DecodeError, EncodeError, NewEvent, RecordedEvent};
 use crate::snapshot::Snapshots;
@@ -189,6 +189,8 @@ pub struct Kind {
     pub fold: fn(AnyState, &[RecordedEvent]) -> Result<AnyState, DecodeError>,
     /// About how many bytes a state takes.
     pub weight: fn(&AnyState) -> usize,
+    /// Whether a state stays in memory.
+    pub reuse: Reuse,
     /// How states are kept, if they are.
     pub snapshots: Option<AnySnapshots>,
 }
@@ -215,6 +217,7 @@ impl Kind {
             category: A::CATEGORY,
             fold: |state, events| replay::<A>(state.take(), events).map(AnyState::new),
             weight: |state| state.of::<A>().map_or(0, A::weight),
+            reuse: A::REUSE,
             snapshots: A::snapshots().map(
                 |Snapshots {
                      state_version,

@@ -41,7 +41,7 @@ pub mod testing;
 pub mod time;
 mod variant;
 
-pub use aggregate::{Aggregate, replay};
+pub use aggregate::{Aggregate, Reuse, replay};
 pub use chain::error_chain;
 pub use checkpoint::{Checkpoint, EventHash, HistoryError};
 pub use command::{Actor, Cause, CommandContext, Fingerprint};

@@ -8,7 +8,7 @@ use folio_core::joint::{Caused, Part, Participant, States};
 use folio_core::store::{
     Append, AppendError, AppendStatus, Appended, EventStore, Outcome, StreamWrite,
 };
-use folio_core::{CommandContext, CommandId, EventId, ExpectedVersion, Fingerprint};
+use folio_core::{CommandContext, CommandId, EventId, ExpectedVersion, Fingerprint, Reuse};
 
 use crate::cache::{Current, Held, Key};
 use crate::error::ExecuteError;
@@ -103,6 +103,7 @@ impl<'a, S: EventStore> Attempt<'a, S> {
         };
         if appended.status == AppendStatus::Executed {
             self.generations.fill(None);
+            self.let_go(&after);
             if let Outcome::Committed(events) = &appended.outcome {
                 executor
                     .keep_snapshots(self.participants, self.keys, &after, events)
@@ -187,6 +188,21 @@ impl<'a, S: EventStore> Attempt<'a, S> {
             first,
             after,
         }))
+    }
+
+    /// Takes out the states that nobody is likely to ask for again, now that they are in the store.
+    fn let_go(&self, after: &[Current]) {
+        let participants = self.participants.iter().zip(self.keys).zip(after);
+        let mut seldom = participants
+            .filter(|((participant, _), _)| participant.kind().reuse == Reuse::Unlikely)
+            .peekable();
+        if seldom.peek().is_none() {
+            return;
+        }
+        let mut held = self.executor.cache().lock();
+        for ((_, key), current) in seldom {
+            held.drop_version(key, current);
+        }
     }
 
     /// What is decided on, unless something of it is neither in memory nor was loaded.

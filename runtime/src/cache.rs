@@ -146,11 +146,19 @@ impl Held {
 
     /// Takes out a state that goes back to the loading `generation`, and whatever was decided on it.
     pub(crate) fn drop_generation(&mut self, key: &Key, generation: u64) {
-        let is_it = self
-            .entries
-            .peek(key)
-            .is_some_and(|entry| entry.current.generation == generation);
-        if is_it {
+        self.drop_if(key, |held| held.generation == generation);
+    }
+
+    /// Takes out this state, unless something was decided on it.
+    pub(crate) fn drop_version(&mut self, key: &Key, current: &Current) {
+        self.drop_if(key, |held| {
+            held.generation == current.generation && held.version == current.version
+        });
+    }
+
+    fn drop_if(&mut self, key: &Key, is_it: impl Fn(&Current) -> bool) {
+        let held = self.entries.peek(key);
+        if held.is_some_and(|entry| is_it(&entry.current)) {
             self.remove(key);
         }
     }

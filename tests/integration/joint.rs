@@ -9,7 +9,7 @@ use folio_core::joint::{Caused, JointCommand, Participant, States};
 use folio_core::store::{Append, AppendError, AppendStatus, Appended, Outcome, ReadError};
 use folio_core::{
     Actor, Aggregate, BatchSize, CommandContext, CommandId, Event, EventStore, Filter,
-    InMemoryStore, Page, Position, RecordedEvent, StoreId, StreamId, Version,
+    InMemoryStore, Page, Position, RecordedEvent, Reuse, StoreId, StreamId, Version,
 };
 use folio_postgres::PostgresStore;
 use folio_runtime::{CacheBytes, Executor, JointReply, JointVerdict};
@@ -82,6 +82,49 @@ impl Aggregate for Ticket {
 
     fn evolve(_: Option<Self>, TicketEvent::Issued(to): &TicketEvent) -> Option<Self> {
         Some(Self(to.clone()))
+    }
+}
+
+/// What is torn off a ticket, and nobody looks at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stub(String);
+
+impl Aggregate for Stub {
+    const CATEGORY: &'static str = "stub";
+    const REUSE: Reuse = Reuse::Unlikely;
+    type Command = ();
+    type Event = TicketEvent;
+    type Refusal = Refused;
+
+    fn decide(_: Option<&Self>, (): ()) -> Result<Vec<TicketEvent>, Refused> {
+        Ok(Vec::new())
+    }
+
+    fn evolve(_: Option<Self>, TicketEvent::Issued(to): &TicketEvent) -> Option<Self> {
+        Some(Self(to.clone()))
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Tear {
+    seat: String,
+    from: String,
+}
+
+impl JointCommand for Tear {
+    const NAME: &'static str = "tear";
+    type Refusal = Refused;
+
+    fn participants(&self) -> Vec<Participant> {
+        vec![Participant::create::<Stub>(&self.seat)]
+    }
+
+    fn decide(&self, states: &States<'_>) -> Result<Vec<Caused>, Refused> {
+        if let Some(Stub(from)) = states.of::<Stub>(&self.seat) {
+            return Err(Refused::TakenBy(from.clone()));
+        }
+        let torn = TicketEvent::Issued(self.from.clone());
+        Ok(vec![Caused::on::<Stub>(&self.seat, torn)])
     }
 }
 
@@ -308,4 +351,34 @@ impl EventStore for Counting {
     fn appended(&self) -> watch::Receiver<Position> {
         self.store.appended()
     }
+}
+
+/// Ledgers have many more entries than accounts: they would push the accounts out of memory, for nothing.
+#[tokio::test]
+async fn what_is_unlikely_to_be_asked_for_again_leaves_memory_once_it_is_recorded() {
+    let executor = Executor::new(InMemoryStore::default());
+    open(&executor, 10).await;
+    let hall = executor.cached_bytes();
+    let tear = async |seat: &str, from: &str| {
+        let (seat, from) = (seat.to_owned(), from.to_owned());
+        let context = context(&format!("tear {seat} from {from}"));
+        let command = Tear { seat, from };
+        let torn = executor.execute_jointly(&command, context).await;
+        torn.unwrap().verdict
+    };
+    for seat in ["a", "b", "c"] {
+        let torn = tear(seat, "x").await;
+        assert!(matches!(torn, JointVerdict::Accepted { .. }), "{torn:?}");
+        assert_eq!(executor.cached_bytes(), hall);
+    }
+    // It is there for who asks all the same, and is let go of again.
+    let twice = tear("a", "y").await;
+    let JointVerdict::Refused(Refused::TakenBy(from)) = twice else {
+        panic!("{twice:?}");
+    };
+    assert_eq!((from.as_str(), executor.cached_bytes()), ("x", hall));
+
+    // The control: others stay.
+    issue(&executor, "d", "x").await;
+    assert!(executor.cached_bytes() > hall);
 }

@@ -1,7 +1,7 @@
 //! A journal entry that was posted: written once, and reversed once at most.
 
 use chrono::NaiveDate;
-use folio_core::{Aggregate, CommandId, Event};
+use folio_core::{Aggregate, CommandId, Event, Reuse};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Description, Reference};
@@ -74,6 +74,9 @@ pub struct Entry {
 
 impl Aggregate for Entry {
     const CATEGORY: &'static str = "entry";
+
+    /// It is posted once. Few are ever reversed.
+    const REUSE: Reuse = Reuse::Unlikely;
 
     type Command = Never;
     type Event = EntryEvent;
