@@ -257,27 +257,45 @@ impl Account {
         }
     }
 
-    fn apply(mut self, event: &AccountEvent) -> Result<Self, MoneyError> {
+    /// Has an event happen to it. What does not follow from the events before marks it, so that it refuses
+    /// everything from here on and an audit names it; its figures stay as they were.
+    pub(crate) fn change(&mut self, event: &AccountEvent) {
+        let changed = match self.status {
+            Status::Open | Status::Closing => self.apply(event),
+            Status::Closed | Status::Inconsistent => {
+                self.status = Status::Inconsistent;
+                Ok(())
+            }
+        };
+        if changed.is_err() {
+            self.status = Status::Inconsistent;
+        }
+    }
+
+    /// Where a figure cannot be held, none has changed: they are put in place when all are there.
+    fn apply(&mut self, event: &AccountEvent) -> Result<(), MoneyError> {
         match event {
-            // Twice: whoever calls marks the account.
+            // Twice.
             AccountEvent::AccountOpened(_) => self.status = Status::Inconsistent,
             AccountEvent::LegPosted(leg) => {
-                self = self.with_posted(leg.side, leg.amount)?;
+                let posted = self.posted_with(leg.side, leg.amount)?;
                 if let Some(at) = leg.counted_at {
-                    self = self.with_counted(leg.amount, at)?;
+                    self.velocity = self.counted(leg.amount, at)?;
                 }
+                self.posted = posted;
             }
             AccountEvent::FundsHeld(held) => {
-                self.pending = self.pending.plus(held.side, held.amount)?;
+                let pending = self.pending.plus(held.side, held.amount)?;
+                if let Some(at) = held.counted_at {
+                    self.velocity = self.counted(held.amount, at)?;
+                }
+                self.pending = pending;
                 let funds = (held.side, held.amount);
                 if self.holds.insert(held.hold.clone(), funds).is_some() {
                     self.status = Status::Inconsistent;
                 }
-                if let Some(at) = held.counted_at {
-                    self = self.with_counted(held.amount, at)?;
-                }
             }
-            AccountEvent::FundsReleased(held) => self = self.with_released(held)?,
+            AccountEvent::FundsReleased(held) => self.release(held)?,
             AccountEvent::LimitsSet(limits) => {
                 let zero = Money::zero(self.currency());
                 let before = std::mem::take(&mut self.velocity);
@@ -302,47 +320,35 @@ impl Account {
             AccountEvent::ClosingBegun => self.status = Status::Closing,
             AccountEvent::AccountClosed => self.status = Status::Closed,
             AccountEvent::AccountCredited(posting) => {
-                self = self.with_posted(Side::Credit, posting.amount)?;
+                self.posted = self.posted_with(Side::Credit, posting.amount)?;
             }
             AccountEvent::AccountDebited(posting) => {
-                self = self.with_posted(Side::Debit, posting.amount)?;
+                self.posted = self.posted_with(Side::Debit, posting.amount)?;
             }
         }
-        Ok(self)
+        Ok(())
     }
 
-    /// After a leg. Both its sums and their difference can be held.
-    pub(super) fn with_posted(mut self, side: Side, amount: Amount) -> Result<Self, MoneyError> {
-        self.posted = self.posted.plus(side, amount)?;
-        self.posted.balance(self.normal_side)?;
-        Ok(self)
+    /// The sums after a leg. Both can be held, and so can their difference.
+    fn posted_with(&self, side: Side, amount: Amount) -> Result<Sides, MoneyError> {
+        let posted = self.posted.plus(side, amount)?;
+        posted.balance(self.normal_side)?;
+        Ok(posted)
     }
 
-    fn with_counted(
-        mut self,
-        amount: Amount,
-        at: folio_core::Timestamp,
-    ) -> Result<Self, MoneyError> {
-        for usage in &mut self.velocity {
-            *usage = usage.with(amount, at)?;
-        }
-        Ok(self)
+    fn counted(&self, amount: Amount, at: folio_core::Timestamp) -> Result<Vec<Usage>, MoneyError> {
+        let usages = self.velocity.iter();
+        usages.map(|usage| usage.with(amount, at)).collect()
     }
 
-    fn with_released(mut self, held: &HeldFunds) -> Result<Self, MoneyError> {
-        if self.holds.remove(&held.hold) != Some((held.side, held.amount)) {
+    fn release(&mut self, held: &HeldFunds) -> Result<(), MoneyError> {
+        if self.holds.get(&held.hold) == Some(&(held.side, held.amount)) {
+            self.pending = self.pending.minus(held.side, held.amount)?;
+        } else {
             self.status = Status::Inconsistent;
-            return Ok(self);
         }
-        self.pending = self.pending.minus(held.side, held.amount)?;
-        Ok(self)
-    }
-
-    /// What does not follow from the events before it. The account is marked, so that it refuses
-    /// everything from here on and an audit names it; its figures stay as they were.
-    fn inconsistent(mut self) -> Self {
-        self.status = Status::Inconsistent;
-        self
+        self.holds.remove(&held.hold);
+        Ok(())
     }
 }
 
@@ -365,17 +371,10 @@ impl Aggregate for Account {
             (None, AccountEvent::AccountOpened(opening)) => Some(Self::opened(opening)),
             // Nothing can be said of an account that was never opened: it has no currency.
             (None, _) => None,
-            (Some(account), _) => match account.status {
-                Status::Open | Status::Closing => {
-                    let before = account.clone();
-                    Some(
-                        account
-                            .apply(event)
-                            .unwrap_or_else(|_| before.inconsistent()),
-                    )
-                }
-                Status::Closed | Status::Inconsistent => Some(account.inconsistent()),
-            },
+            (Some(mut account), _) => {
+                account.change(event);
+                Some(account)
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! The states that entries are decided on, one after another.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet};
 
-use folio_core::Aggregate;
 use folio_core::joint::{Caused, Participant, States};
 
 use crate::account::{
@@ -118,10 +118,11 @@ impl<'a> Book<'a> {
 
     /// The account, with all that was decided on it before. Contra accounts are opened by the first leg
     /// on them.
-    pub(crate) fn account(&mut self, id: &AccountId) -> Result<Account, LedgerRefusal> {
-        if let Some(account) = self.accounts.get(id) {
-            return Ok(account.clone());
-        }
+    fn account(&mut self, id: &AccountId) -> Result<&Account, LedgerRefusal> {
+        let place = match self.accounts.entry(id.clone()) {
+            Place::Occupied(account) => return Ok(account.into_mut()),
+            Place::Vacant(place) => place,
+        };
         let account = match (
             self.states.of::<Account>(id.as_str()),
             ContraAccount::of_account(id),
@@ -135,23 +136,20 @@ impl<'a> Book<'a> {
                 };
                 let account = Account::opened(&opening);
                 let opened = AccountEvent::AccountOpened(opening);
-                self.cause(Caused::on::<Account>(id.as_str(), opened));
+                self.caused.push(Caused::on::<Account>(id.as_str(), opened));
                 account
             }
             (None, None) => {
                 return Err(LedgerRefusal::of(id)(AccountRefusal::NotOpened));
             }
         };
-        self.accounts.insert(id.clone(), account.clone());
-        Ok(account)
+        Ok(place.insert(account))
     }
 
     /// Has an event happen to an account.
-    pub(crate) fn happen(&mut self, id: &AccountId, event: AccountEvent) {
-        if let Some(account) = self.accounts.remove(id)
-            && let Some(account) = Account::evolve(Some(account), &event)
-        {
-            self.accounts.insert(id.clone(), account);
+    fn happen(&mut self, id: &AccountId, event: AccountEvent) {
+        if let Some(account) = self.accounts.get_mut(id) {
+            account.change(&event);
         }
         self.cause(Caused::on::<Account>(id.as_str(), event));
     }
@@ -164,7 +162,9 @@ impl<'a> Book<'a> {
         captured: Option<&HoldId>,
     ) -> Result<(), LedgerRefusal> {
         let refused = LedgerRefusal::of(&leg.account);
+        let now = self.now.0;
         let account = self.account(&leg.account)?;
+        let kind = account.kind();
         let counted_at = match captured {
             Some(hold) => {
                 let released = account.decide_release(hold).map_err(refused)?;
@@ -172,7 +172,7 @@ impl<'a> Book<'a> {
                 None
             }
             None => account
-                .decide_leg(leg.side, leg.amount, self.now.0)
+                .decide_leg(leg.side, leg.amount, now)
                 .map_err(refused)?,
         };
         let posted = PostedLeg {
@@ -182,7 +182,7 @@ impl<'a> Book<'a> {
             effective_date,
             counted_at,
         };
-        match account.kind() {
+        match kind {
             Kind::Authorising => self.happen(&leg.account, AccountEvent::LegPosted(posted)),
             Kind::Recording => {
                 let recorded = RecordingEvent::LegRecorded(posted);
