@@ -5,19 +5,23 @@
 //! nothing but the time to their next poll.
 
 use std::future::poll_fn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use folio_core::Position;
 use tokio::sync::watch;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Statement};
 
 use crate::database::{Database, Role};
 use crate::wakes::Wakes;
 
 /// One NOTIFY for all appends of this time. The first goes out at once.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The same where nobody is known to listen: each NOTIFY is a transaction, and beside a caller who is alone those of
+/// every few milliseconds were a fiftieth of what he could do.
+const PAUSE_UNHEARD: Duration = Duration::from_millis(100);
 /// What its session is called, so that an administrator can tell it from those that read.
 const LISTENER: &str = "folio listener";
+const OTHERS: &str = include_str!("sql/others_listen.sql");
 /// Between two tries to connect.
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -121,6 +125,7 @@ async fn tell(
     // it would not be.
     let head: i64 = client.query_one(crate::read::HEAD, &[]).await?.try_get(0)?;
     raise(appended, Position::START.plus(head));
+    let mut audience = Audience::new(client).await?;
     loop {
         if here.changed().await.is_err() {
             return Ok(());
@@ -129,6 +134,39 @@ async fn tell(
         client
             .batch_execute(&format!("NOTIFY folio_appended, '{position}'"))
             .await?;
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(audience.pause(client).await?).await;
+    }
+}
+
+/// Whether others listen, and how often they are told then.
+struct Audience {
+    others: Statement,
+    /// What was found, and when.
+    found: Option<(Instant, Duration)>,
+}
+
+impl Audience {
+    async fn new(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            others: client.prepare(OTHERS).await?,
+            found: None,
+        })
+    }
+
+    /// How long to wait before the next NOTIFY. One who begins to listen meanwhile asks where the store ends, so that
+    /// he misses nothing.
+    async fn pause(&mut self, client: &Client) -> Result<Duration, tokio_postgres::Error> {
+        if let Some((at, pause)) = self.found
+            && at.elapsed() < PAUSE_UNHEARD
+        {
+            return Ok(pause);
+        }
+        let others = client.query_one(&self.others, &[&LISTENER]).await?;
+        let pause = match others.try_get(0)? {
+            true => PAUSE,
+            false => PAUSE_UNHEARD,
+        };
+        self.found = Some((Instant::now(), pause));
+        Ok(pause)
     }
 }

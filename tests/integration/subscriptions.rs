@@ -1,7 +1,9 @@
 //! Following a store: what is wanted, where it goes on, and what stops it.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use folio_core::store::{Append, StreamWrite};
 use folio_core::{
@@ -10,9 +12,10 @@ use folio_core::{
     StreamId,
 };
 use folio_postgres::{
-    PostgresStore, Replay, Subscription, SubscriptionError, SubscriptionSettings,
+    Database, PostgresStore, Replay, Role, Subscription, SubscriptionError, SubscriptionSettings,
 };
 use folio_tests::postgres;
+use tokio_postgres::{AsyncMessage, Client};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -224,6 +227,48 @@ async fn an_append_of_another_process_wakes_it() {
         );
         assert_eq!(page.expect("it is woken").unwrap().through.number(), round);
     }
+}
+
+/// Each is a transaction of its own, for nobody.
+#[tokio::test]
+async fn few_notifications_go_out_where_nobody_is_known_to_listen() {
+    let database = postgres::store_database().await;
+    let here: Arc<dyn EventStore> = Arc::new(PostgresStore::open(&database, 1).await.unwrap());
+    let (_listening, heard) = notifications(&database).await;
+    let (alone, time) = heard_in_a_second(&here, &heard).await;
+    let most = usize::try_from(time.as_millis() / 100).unwrap() + 2;
+    assert!((1..=most).contains(&alone), "{alone} in {time:?}");
+
+    let _there = PostgresStore::open(&database, 1).await.unwrap();
+    let since = Instant::now();
+    while heard_in_a_second(&here, &heard).await.0 < 2 * most {
+        assert!(since.elapsed() < PATIENCE, "as few as before");
+    }
+}
+
+/// Counts what a session hears whose name nobody knows.
+async fn notifications(database: &Database) -> (Client, Arc<AtomicUsize>) {
+    let config = database.config(Role::Reader);
+    let (client, mut connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Some(message) = poll_fn(|task| connection.poll_message(task)).await {
+            if let AsyncMessage::Notification(_) = message.unwrap() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    client.batch_execute("LISTEN folio_appended").await.unwrap();
+    (client, heard)
+}
+
+async fn heard_in_a_second(store: &Arc<dyn EventStore>, heard: &AtomicUsize) -> (usize, Duration) {
+    let (since, before) = (Instant::now(), heard.load(Ordering::Relaxed));
+    while since.elapsed() < Duration::from_secs(1) {
+        append(store, "even/a", 1).await;
+    }
+    (heard.load(Ordering::Relaxed) - before, since.elapsed())
 }
 
 async fn append(store: &Arc<dyn EventStore>, stream: &str, events: usize) {
