@@ -97,7 +97,8 @@ impl Visit for Fields {
     }
 
     fn record_u64(&mut self, field: &Field, number: u64) {
-        self.begin(field).push_str(&number.to_string());
+        let mut digits = itoa::Buffer::new();
+        self.begin(field).push_str(digits.format(number));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

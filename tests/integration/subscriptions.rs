@@ -235,9 +235,14 @@ async fn few_notifications_go_out_where_nobody_is_known_to_listen() {
     let database = postgres::store_database().await;
     let here: Arc<dyn EventStore> = Arc::new(PostgresStore::open(&database, 1).await.unwrap());
     let (_listening, heard) = notifications(&database).await;
+    let since = Instant::now();
+    while heard.load(Ordering::Relaxed) == 0 {
+        assert!(since.elapsed() < PATIENCE, "none at all");
+        append(&here, "even/a", 1).await;
+    }
     let (alone, time) = heard_in_a_second(&here, &heard).await;
     let most = usize::try_from(time.as_millis() / 100).unwrap() + 2;
-    assert!((1..=most).contains(&alone), "{alone} in {time:?}");
+    assert!(alone <= most, "{alone} in {time:?}");
 
     let _there = PostgresStore::open(&database, 1).await.unwrap();
     let since = Instant::now();

@@ -53,7 +53,7 @@ impl VerifiedTokens {
     /// By what to look for this token. It has to be asked for before the token is verified, so that what is
     /// forgotten meanwhile is not kept.
     #[must_use]
-    pub fn key(&self, token: &str) -> TokenKey {
+    pub fn key(&self, token: impl AsRef<[u8]>) -> TokenKey {
         TokenKey {
             epoch: self.with(|kept| kept.epoch),
             sha256: Sha256::digest(token).into(),
