@@ -161,7 +161,7 @@ mod tests {
         let (tokens, now) = (VerifiedTokens::default(), SystemTime::now());
         let ada = token("ada", now + 60 * SECOND);
         for number in 0..KEPT_MAX.get() + 1 {
-            tokens.keep(tokens.key(&number.to_string()), &ada, now);
+            tokens.keep(tokens.key(number.to_string()), &ada, now);
         }
         assert_eq!(tokens.with(|kept| kept.tokens.len()), KEPT_MAX.get());
         assert_eq!(tokens.find(&tokens.key("0"), now), None);
