@@ -24,7 +24,7 @@ pub(super) fn policy_field(name: &str, quota: NonZeroU32, window: Duration) -> S
 /// `"name";r=3;t=12`: no more than so many in the next so many seconds.
 #[must_use]
 pub fn standing_field(standing: &Standing) -> String {
-    // Each answer has one, and to format it takes four times as long.
+    // Each answer has one, and to format it takes several times as long.
     let mut digits = itoa::Buffer::new();
     let mut field = String::with_capacity(FIELD);
     field.push('"');
