@@ -11,12 +11,16 @@ pub(super) fn transfer(id: &str, from: &str, to: &str, amount: &str) -> Value {
     json!({"id": id, "legs": [leg(from, "debit", amount), leg(to, "credit", amount)]})
 }
 
+/// A service with two accounts, which are in its model too.
 pub(super) async fn two_accounts() -> Api {
     let api = Api::start().await;
     api.open("1", "none").await;
     api.open("2", "none").await;
     let paid = api.posting("1", "credits", "100.00").await;
     assert_eq!(paid.status, 201, "{paid:?}");
+    let path = format!("/v1/accounts/1?min_position={}", paid.token());
+    let read = api.get(&path).await;
+    assert_eq!(read.status, 200, "{read:?}");
     api
 }
 
