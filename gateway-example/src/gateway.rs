@@ -380,7 +380,7 @@ impl Gateway {
                     "the gateway cannot vouch for anybody",
                 )
             })?;
-            add(IDENTITY, HeaderValue::from_str(&signed).ok());
+            add(IDENTITY, Some(signed));
             let subject = identity.subject.as_str();
             add(ACTOR, HeaderValue::from_str(subject).ok());
         }

@@ -119,10 +119,10 @@ impl Authenticator {
 
     async fn by_token(&self, token: &[u8]) -> Result<Principal, AuthRefusal> {
         let now = (self.clock)();
-        let key = self.verified.key(token);
-        if let Some(principal) = self.verified.find(&key, now) {
-            return Ok(principal);
-        }
+        let key = match self.verified.find(token, now) {
+            Ok(principal) => return Ok(principal),
+            Err(key) => key,
+        };
         // Not before: what is known was looked at when it was not, and it has hundreds of characters.
         let token = word(token)?;
         // In a box: who comes with a known token would have room for it.

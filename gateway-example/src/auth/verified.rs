@@ -35,7 +35,7 @@ struct Known {
     until: SystemTime,
 }
 
-/// By what a token is found, as long as nothing is forgotten.
+/// By what a token is kept, as long as nothing is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenKey {
     epoch: u64,
@@ -50,25 +50,22 @@ impl Default for VerifiedTokens {
 }
 
 impl VerifiedTokens {
-    /// By what to look for this token. It has to be asked for before the token is verified, so that what is
-    /// forgotten meanwhile is not kept.
-    #[must_use]
-    pub fn key(&self, token: impl AsRef<[u8]>) -> TokenKey {
-        TokenKey {
-            epoch: self.with(|kept| kept.epoch),
-            sha256: Sha256::digest(token).into(),
-        }
-    }
-
-    /// Who asks, if that is known.
-    #[must_use]
-    pub fn find(&self, key: &TokenKey, now: SystemTime) -> Option<Principal> {
+    /// Who asks with this token, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// By what to [keep](Self::keep) it once it is verified. What is forgotten meanwhile is not kept.
+    pub fn find(&self, token: impl AsRef<[u8]>, now: SystemTime) -> Result<Principal, TokenKey> {
+        let sha256 = Sha256::digest(token).into();
         self.with(|kept| {
-            let is_current = kept.epoch == key.epoch;
-            let known = kept.tokens.get(&key.sha256).filter(|_| is_current)?;
+            let known = kept.tokens.get(&sha256);
             // A clock may have been set back.
-            let is_good = (known.from..known.until).contains(&now);
-            is_good.then(|| known.principal.clone())
+            let good = known.filter(|known| (known.from..known.until).contains(&now));
+            let principal = good.map(|known| known.principal.clone());
+            principal.ok_or(TokenKey {
+                epoch: kept.epoch,
+                sha256,
+            })
         })
     }
 
@@ -117,18 +114,23 @@ mod tests {
         }
     }
 
+    /// A token that was verified now.
+    fn keep(tokens: &VerifiedTokens, name: &str, now: SystemTime, life: Duration) {
+        let key = tokens.find(name, now).unwrap_err();
+        tokens.keep(key, &token(name, now + life), now);
+    }
+
     #[test]
     fn a_token_is_known_for_half_a_minute_and_not_longer_than_it_is_good() {
         let (tokens, now) = (VerifiedTokens::default(), SystemTime::now());
         for (name, life) in [("long", 3_600), ("short", 10), ("over", 0)] {
-            let key = tokens.key(name);
-            tokens.keep(key, &token(name, now + life * SECOND), now);
+            keep(&tokens, name, now, life * SECOND);
             let known = u32::min(life, 30);
             for second in 0..40 {
-                let found = tokens.find(&key, now + second * SECOND);
-                assert_eq!(found.is_some(), second < known, "{name}, {second} s");
+                let found = tokens.find(name, now + second * SECOND);
+                assert_eq!(found.is_ok(), second < known, "{name}, {second} s");
             }
-            assert_eq!(tokens.find(&key, now - SECOND), None, "{name}");
+            assert!(tokens.find(name, now - SECOND).is_err(), "{name}");
         }
     }
 
@@ -136,35 +138,33 @@ mod tests {
     fn nobody_is_taken_for_somebody_else() {
         let (tokens, now) = (VerifiedTokens::default(), SystemTime::now());
         for name in ["ada", "eve"] {
-            tokens.keep(tokens.key(name), &token(name, now + 60 * SECOND), now);
+            keep(&tokens, name, now, 60 * SECOND);
         }
-        let found = tokens.find(&tokens.key("ada"), now).unwrap();
+        let found = tokens.find("ada", now).unwrap();
         assert_eq!(found.name().as_str(), "ada");
-        assert_eq!(tokens.find(&tokens.key("ada "), now), None);
+        assert!(tokens.find("ada ", now).is_err());
     }
 
     #[test]
     fn what_is_forgotten_is_not_kept_by_who_was_verifying() {
         let (tokens, now) = (VerifiedTokens::default(), SystemTime::now());
         let ada = token("ada", now + 60 * SECOND);
-        tokens.keep(tokens.key("kept"), &ada, now);
-        let under_way = tokens.key("under way");
+        keep(&tokens, "kept", now, 60 * SECOND);
+        let under_way = tokens.find("under way", now).unwrap_err();
         tokens.forget();
         tokens.keep(under_way, &ada, now);
-        assert_eq!(tokens.find(&tokens.key("kept"), now), None);
-        assert_eq!(tokens.find(&tokens.key("under way"), now), None);
-        assert_eq!(tokens.find(&under_way, now), None);
+        assert!(tokens.find("kept", now).is_err());
+        assert!(tokens.find("under way", now).is_err());
     }
 
     #[test]
     fn no_more_are_kept_than_there_may_be() {
         let (tokens, now) = (VerifiedTokens::default(), SystemTime::now());
-        let ada = token("ada", now + 60 * SECOND);
         for number in 0..KEPT_MAX.get() + 1 {
-            tokens.keep(tokens.key(number.to_string()), &ada, now);
+            keep(&tokens, &format!("n{number}"), now, 60 * SECOND);
         }
         assert_eq!(tokens.with(|kept| kept.tokens.len()), KEPT_MAX.get());
-        assert_eq!(tokens.find(&tokens.key("0"), now), None);
-        assert!(tokens.find(&tokens.key("1"), now).is_some());
+        assert!(tokens.find("n0", now).is_err());
+        assert!(tokens.find("n1", now).is_ok());
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
+use http::HeaderValue;
 use lru::LruCache;
 
 use super::signing_key::{SignError, SigningKey};
@@ -32,17 +33,8 @@ type ByAudience = BTreeMap<String, Issued>;
 
 #[derive(Debug, Clone)]
 struct Issued {
-    token: Token,
+    token: HeaderValue,
     at: SystemTime,
-}
-
-#[derive(Clone)]
-struct Token(Arc<str>);
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(..)")
-    }
 }
 
 impl IdentitySigner {
@@ -55,7 +47,7 @@ impl IdentitySigner {
         }
     }
 
-    /// The value of the [header](super::HEADER) for the service `audience`.
+    /// The value of the [header](super::HEADER) for the service `audience`, marked as sensitive.
     ///
     /// # Errors
     ///
@@ -65,16 +57,18 @@ impl IdentitySigner {
         identity: &Identity,
         audience: &str,
         now: SystemTime,
-    ) -> Result<Arc<str>, SignError> {
+    ) -> Result<HeaderValue, SignError> {
         if let Some(token) = self.reused(identity, audience, now) {
             return Ok(token);
         }
         let token = self
             .key
             .issue((ISSUER, audience), identity, LIFETIME, now)?;
-        let token: Arc<str> = token.into();
+        // As a header at once: to look at its characters with each request costs as much as to find it.
+        let mut token = HeaderValue::try_from(token).map_err(|_| SignError)?;
+        token.set_sensitive(true);
         let issued = Issued {
-            token: Token(Arc::clone(&token)),
+            token: token.clone(),
             at: now,
         };
         let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,12 +77,12 @@ impl IdentitySigner {
         Ok(token)
     }
 
-    fn reused(&self, identity: &Identity, audience: &str, now: SystemTime) -> Option<Arc<str>> {
+    fn reused(&self, identity: &Identity, audience: &str, now: SystemTime) -> Option<HeaderValue> {
         let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let issued = all.get(identity)?.get(audience)?;
         // One from the future is left by a clock that was set back.
         let age = now.duration_since(issued.at).ok()?;
-        (age < REUSED).then(|| Arc::clone(&issued.token.0))
+        (age < REUSED).then(|| issued.token.clone())
     }
 }
 
@@ -155,7 +149,7 @@ mod tests {
             let mut someone = identity("");
             someone.subject = format!("user-{number}").parse().unwrap();
             let issued = Issued {
-                token: Token("".into()),
+                token: HeaderValue::from_static(""),
                 at: now,
             };
             signer

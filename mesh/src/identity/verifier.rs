@@ -91,13 +91,17 @@ mod tests {
         IdentityVerifier::new(PublicKeys::from_json(set.as_bytes()).unwrap(), service)
     }
 
+    /// For the service `ledger`.
+    fn signed(key: SigningKey, identity: &Identity, now: SystemTime) -> String {
+        let token = IdentitySigner::new(key).token(identity, "ledger", now);
+        token.unwrap().to_str().unwrap().to_owned()
+    }
+
     #[test]
     fn who_was_signed_is_who_asks() {
         let (key, now) = (key(), SystemTime::now());
         let verifier = verifier(&[&key], "ledger");
-        let token = IdentitySigner::new(key)
-            .token(&ada(), "ledger", now)
-            .unwrap();
+        let token = signed(key, &ada(), now);
         assert_eq!(verifier.verify(&token, now), Ok(ada()));
     }
 
@@ -105,9 +109,7 @@ mod tests {
     fn an_identity_for_another_service_is_refused() {
         let (key, now) = (key(), SystemTime::now());
         let verifier = verifier(&[&key], "rails");
-        let token = IdentitySigner::new(key)
-            .token(&ada(), "ledger", now)
-            .unwrap();
+        let token = signed(key, &ada(), now);
         let refused = Err(IdentityRefusal::Claims(ClaimsRefusal::Audience));
         assert_eq!(verifier.verify(&token, now), refused);
     }
@@ -116,9 +118,7 @@ mod tests {
     fn an_identity_lives_for_a_minute_whatever_clocks_say() {
         let (key, now) = (key(), SystemTime::now());
         let verifier = verifier(&[&key], "ledger");
-        let token = IdentitySigner::new(key)
-            .token(&ada(), "ledger", now)
-            .unwrap();
+        let token = signed(key, &ada(), now);
         for skewed in [now - 5 * SECOND, now + 65 * SECOND] {
             assert_eq!(verifier.verify(&token, skewed), Ok(ada()));
         }
@@ -131,11 +131,7 @@ mod tests {
         let (old, new, other) = (key(), key(), key());
         let verifier = verifier(&[&old, &new], "ledger");
         let now = SystemTime::now();
-        let sign = |key| {
-            IdentitySigner::new(key)
-                .token(&ada(), "ledger", now)
-                .unwrap()
-        };
+        let sign = |key| signed(key, &ada(), now);
         assert_eq!(verifier.verify(&sign(old), now), Ok(ada()));
         assert_eq!(verifier.verify(&sign(new), now), Ok(ada()));
         let refused = Err(IdentityRefusal::UnknownKey);
@@ -146,12 +142,10 @@ mod tests {
     fn what_was_changed_after_it_was_signed_is_refused() {
         let (key, now) = (key(), SystemTime::now());
         let verifier = verifier(&[&key], "ledger");
-        let token = IdentitySigner::new(key.clone())
-            .token(&ada(), "ledger", now)
-            .unwrap();
+        let token = signed(key.clone(), &ada(), now);
         let mut eve = ada();
         eve.subject = "eve".parse().unwrap();
-        let other = IdentitySigner::new(key).token(&eve, "ledger", now).unwrap();
+        let other = signed(key, &eve, now);
         let (message, _) = other.rsplit_once('.').unwrap();
         let (_, signature) = token.rsplit_once('.').unwrap();
         let refused = Err(IdentityRefusal::Jws(JwsRefusal::Signature));
