@@ -17,7 +17,9 @@ use gateway_example::auth::{
 use gateway_example::limits::{
     Limits, LimitsConfig, LimitsDatabase, PrepareLimitsError, StartLimitsError,
 };
-use gateway_example::{Gateway, GatewayConfig, InvalidConfig, UpstreamError, Upstreams, admin};
+use gateway_example::{
+    AccessLog, Gateway, GatewayConfig, InvalidConfig, LogFile, UpstreamError, Upstreams, admin,
+};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,6 +71,9 @@ pub struct GatewayArgs {
     /// Where operators look and decide, at this machine alone.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     admin: SocketAddr,
+    /// Where each request is put on record, a line of JSON; - is standard output. A file is set aside at 64 MiB, as FILE.older.
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
 }
 
 /// Makes the database of limits and keys, with its login. Answers how a gateway connects.
@@ -99,7 +104,10 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
     let registry = arguments.mesh.open()?.discovery();
     let registry = registry.ok_or(GatewayError::NoRegistry)?;
     let bounds = config.bounds;
-    let gateway = arguments.gateway(config, &registry).await?;
+    let access_log = arguments.access_log()?;
+    let gateway = arguments
+        .gateway(config, &registry, access_log.clone())
+        .await?;
     let listener = arguments.listen.bind(PORTS.gateway)?;
     let address = listener.local_addr().map_err(GatewayError::Serve)?;
     let operators = TcpListener::bind(arguments.admin).await;
@@ -124,6 +132,9 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
     let served = gateway_example::serve(listener, gateway, bounds, stop).await;
     operating.abort();
     reloading.abort();
+    if let Some(log) = access_log {
+        log.write_out();
+    }
     served.map_err(GatewayError::Serve)
 }
 
@@ -135,10 +146,27 @@ impl GatewayArgs {
         })
     }
 
+    fn access_log(&self) -> Result<Option<AccessLog>, GatewayError> {
+        let Some(path) = &self.access_log else {
+            return Ok(None);
+        };
+        let log = if path.as_os_str() == "-" {
+            AccessLog::start(std::io::stdout())
+        } else {
+            LogFile::open(path).and_then(AccessLog::start)
+        };
+        let log = log.map_err(|source| GatewayError::AccessLog {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Some(log))
+    }
+
     async fn gateway(
         &self,
         config: GatewayConfig,
         registry: &Registry,
+        access_log: Option<AccessLog>,
     ) -> Result<Gateway, GatewayError> {
         let discovery: &dyn Discovery = registry;
         let settings = BalanceSettings {
@@ -173,6 +201,7 @@ impl GatewayArgs {
             authenticator,
             identity,
             limits,
+            access_log,
         )?)
     }
 }
@@ -252,6 +281,14 @@ pub enum GatewayError {
     /// The key by which it vouches cannot be had.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// Requests cannot be put on record.
+    #[error("requests cannot be put on record in {}; name another file with --access-log", path.display())]
+    AccessLog {
+        /// Where they would be.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -76,12 +76,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 pub use folio_operator::Finding;
-use gateway_example::lines::Lines;
-use gateway_example::log::Log;
 /// What the program gets its memory from. Its binaries name it.
 pub use mimalloc::MiMalloc as Allocator;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// A ledger on PostgreSQL whose every balance leads back to its events.
 #[derive(Debug, Parser)]
@@ -159,20 +156,10 @@ pub fn main() -> ExitCode {
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    // The gateway has a line for each request, which are written many at a time.
-    let is_gateway = matches!(cli.command, Some(Command::Gateway(_)));
-    let log = is_gateway
-        .then(|| Log::start(std::io::stderr()).ok())
-        .flatten();
-    let writer = match log.clone() {
-        Some(log) => BoxMakeWriter::new(move || log.clone()),
-        None => BoxMakeWriter::new(std::io::stderr),
-    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .event_format(Lines::default())
-        .with_writer(writer)
+        .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -181,11 +168,7 @@ pub fn main() -> ExitCode {
     let command = cli
         .command
         .unwrap_or_else(|| Command::Up(up::UpArgs::default()));
-    let found = runtime.block_on(run(command));
-    if let Some(log) = log {
-        log.write_out();
-    }
-    match found {
+    match runtime.block_on(run(command)) {
         Ok(Finding::Clean) => ExitCode::SUCCESS,
         Ok(Finding::NotWell) => ExitCode::FAILURE,
         Err(error) => failed(&*error),

@@ -84,6 +84,12 @@ impl Supervisor {
         })
     }
 
+    /// The folder of the logs.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
     /// Runs a service from now on.
     ///
     /// # Errors

@@ -27,8 +27,8 @@ pub struct TraceCommandArgs {
     /// transfers and rails are always read where they are there.
     #[arg(long = "book", value_name = "NAME")]
     books: Vec<BookName>,
-    /// A log of the gateway, which tells of the request itself; those in the data folder, when left out. The gateway
-    /// writes of each request with RUST_LOG=folio_gateway=info.
+    /// What a gateway has put on record with its --access-log, which tells of the request itself; that in the data folder,
+    /// when left out.
     #[arg(long = "access-log", value_name = "FILE")]
     access_logs: Vec<PathBuf>,
     #[command(flatten)]

@@ -300,14 +300,29 @@ async fn start_services(
         keys.issuer.jwks().display().to_string(),
         keys.gateway.display().to_string(),
     );
-    let words = ["gateway", "--jwks", &jwks, "--keys", &signing];
     let socket = listener(arguments, PORTS.gateway)?;
+    let logs = starts.supervisor.logs().to_owned();
+    let mut start = |number: usize, socket: TcpListener| {
+        let record = logs.join(format!("gateway-{number}.access.log"));
+        let record = record.display().to_string();
+        let words = [
+            "gateway",
+            "--jwks",
+            &jwks,
+            "--keys",
+            &signing,
+            "--access-log",
+            &record,
+        ];
+        starts.start(("gateway", number), &words, &login, socket)
+    };
+    let mut others = Vec::new();
     for number in 2..=INSTANCES {
         let same = socket.try_clone().map_err(UpError::Port)?;
-        let other = starts.start(("gateway", number), &words, &login, same)?;
-        starts.others.push(other);
+        others.push(start(number, same)?);
     }
-    let gateway = starts.start(("gateway", 1), &words, &login, socket)?;
+    let gateway = start(1, socket)?;
+    starts.others.extend(others);
     Ok(Services {
         accounts,
         balances,

@@ -1,22 +1,21 @@
 //! The line in the log that each request has, whatever became of it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use folio_mesh::discovery::InstanceId;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use tokio::time::Instant;
-use uuid::fmt::Hyphenated;
 
+use crate::access_log::AccessLog;
+use crate::access_record::AccessRecord;
 use crate::address::Client;
 use crate::auth::Principal;
 use crate::figures;
 use crate::route::Route;
 use crate::trace::Trace;
-
-/// By which its line is known among others.
-pub(crate) const TARGET: &str = "folio_gateway::access";
 
 /// What is known of a request by now. Where it is dropped unanswered, the client has gone.
 #[derive(Debug)]
@@ -33,6 +32,8 @@ pub(crate) struct AccessLine {
     pub(crate) tried: Vec<InstanceId>,
     pub(crate) code: Option<&'static str>,
     status: Option<StatusCode>,
+    /// Where it is put on record.
+    log: Option<AccessLog>,
 }
 
 /// What a request is for. The route, not the path: an account id in a label would make a new time series each.
@@ -47,7 +48,12 @@ pub(crate) enum Place {
 }
 
 impl AccessLine {
-    pub(crate) fn begin(method: Method, trace: Trace, client: Client) -> Self {
+    pub(crate) fn begin(
+        method: Method,
+        trace: Trace,
+        client: Client,
+        log: Option<AccessLog>,
+    ) -> Self {
         Self {
             began: Instant::now(),
             method,
@@ -60,6 +66,7 @@ impl AccessLine {
             tried: Vec::new(),
             code: None,
             status: None,
+            log,
         }
     }
 
@@ -68,14 +75,28 @@ impl AccessLine {
         self.status = Some(status);
     }
 
-    fn instances(&self) -> Cow<'_, str> {
-        match self.tried.as_slice() {
-            [] => Cow::Borrowed(""),
-            [one] => Cow::Borrowed(one.as_str()),
-            several => {
-                let several: Vec<&str> = several.iter().map(InstanceId::as_str).collect();
-                Cow::Owned(several.join(","))
-            }
+    fn route(&self) -> &str {
+        match &self.place {
+            Place::None => "unmatched",
+            Place::Own(path) => path,
+            Place::Route(route) => &route.path,
+        }
+    }
+
+    fn record(&self, status: u16, took: Duration) -> AccessRecord<'_> {
+        let principal = self.principal.as_ref();
+        AccessRecord {
+            time: written(SystemTime::now().into()).into(),
+            correlation_id: self.trace.id(),
+            method: self.method.as_str().into(),
+            route: self.route().into(),
+            status,
+            code: self.code.map(Into::into),
+            peer: self.client.text().to_str().unwrap_or_default().into(),
+            principal: principal.map(|principal| principal.name().as_str().into()),
+            service: self.service.as_deref().map(Into::into),
+            instances: self.tried.iter().map(|id| id.as_str().into()).collect(),
+            elapsed_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -85,28 +106,45 @@ impl Drop for AccessLine {
         // 499 is what logs call a client that has gone, by a custom of nginx.
         let status = self.status.map_or(499, |status| status.as_u16());
         let took = self.began.elapsed();
-        let route = match &self.place {
-            Place::None => "unmatched",
-            Place::Own(path) => path,
-            Place::Route(route) => route.path.as_str(),
-        };
-        tracing::info!(
-            target: TARGET,
-            correlation_id = &*self.trace.correlation_id().encode_lower(&mut [0; Hyphenated::LENGTH]),
-            method = %self.method.as_str(),
-            route,
-            status,
-            code = self.code,
-            peer = self.client.text().to_str().unwrap_or_default(),
-            principal = self.principal.as_ref().map(|principal| principal.name().as_str()),
-            service = self.service.as_deref(),
-            instances = &*self.instances(),
-            elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "request"
-        );
+        if let Some(log) = &self.log {
+            log.record(&self.record(status, took));
+        }
         match &self.place {
-            Place::Route(known) => known.figures.count(&self.method, route, status, took),
-            Place::None | Place::Own(_) => figures::count(&self.method, route, status, took),
+            Place::Route(known) => known
+                .figures
+                .count(&self.method, self.route(), status, took),
+            Place::None | Place::Own(_) => figures::count(&self.method, self.route(), status, took),
+        }
+    }
+}
+
+/// `2026-11-30T12:00:00.123456Z`.
+fn written(time: DateTime<Utc>) -> String {
+    // With the part of the second it takes three times as long.
+    let mut text = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    text.pop();
+    // A million more, for the zeros in front.
+    let micros = time.timestamp_subsec_micros() % 1_000_000;
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(micros.saturating_add(1_000_000));
+    text.push('.');
+    text.push_str(digits.strip_prefix('1').unwrap_or(digits));
+    text.push('Z');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_time_is_written_as_it_is_by_default(micros in 0..4_102_444_800_000_000_i64) {
+            let time = DateTime::from_timestamp_micros(micros).unwrap();
+            let expected = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+            prop_assert_eq!(written(time), expected);
         }
     }
 }

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::access::{AccessLine, Place};
+use crate::access_log::AccessLog;
 use crate::address::{Client, client_address};
 use crate::auth::{AuthRefusal, Authenticator, Fault, Principal, Scope};
 use crate::body::{AnswerBody, BodyError, read_whole};
@@ -64,6 +65,7 @@ struct Shared {
     limits: Limits,
     requests: Arc<Semaphore>,
     documents: Documents,
+    access_log: Option<AccessLog>,
     is_draining: AtomicBool,
 }
 
@@ -77,7 +79,7 @@ pub(crate) struct Told {
 }
 
 impl Gateway {
-    /// A door that does what `config` says.
+    /// A door that does what `config` says, and puts each request on record, if there is somewhere to.
     ///
     /// # Errors
     ///
@@ -88,6 +90,7 @@ impl Gateway {
         authenticator: Authenticator,
         identity: IdentitySigner,
         limits: Limits,
+        access_log: Option<AccessLog>,
     ) -> Result<Self, InvalidConfig> {
         let requests = usize::try_from(config.bounds.requests).unwrap_or(usize::MAX);
         let told = Told {
@@ -104,6 +107,7 @@ impl Gateway {
                 limits,
                 requests: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
                 documents: Documents::default(),
+                access_log,
                 is_draining: AtomicBool::new(false),
             }),
         })
@@ -192,7 +196,12 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         let has_streams = head.version == Version::HTTP_2;
         let trace = Trace::of(&head.headers);
-        let mut line = AccessLine::begin(head.method.clone(), trace, peer);
+        let mut line = AccessLine::begin(
+            head.method.clone(),
+            trace,
+            peer,
+            self.shared.access_log.clone(),
+        );
         let origin = allowed_origin(&head.headers, &told.config.origins);
         async move {
             let answer = self.answer(&told, &mut head, body, &mut line).await;

@@ -19,6 +19,8 @@
 //! ```
 
 mod access;
+mod access_log;
+mod access_record;
 pub mod address;
 pub mod admin;
 mod alarm;
@@ -32,25 +34,26 @@ mod gateway;
 mod headers;
 mod idle;
 pub mod limits;
-pub mod lines;
 mod link;
 mod links;
 mod listen;
-pub mod log;
+mod log_file;
 mod path;
 mod problem;
 mod route;
-mod seconds;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod upstream;
 mod workers;
 
+pub use access_log::AccessLog;
+pub use access_record::AccessRecord;
 pub use body::AnswerBody;
 pub use config::{Bounds, GatewayConfig, InvalidConfig};
 pub use gateway::Gateway;
 pub use listen::serve;
+pub use log_file::LogFile;
 pub use problem::Problem;
 pub use route::{Matched, Route, RouteTable};
 pub use upstream::{UpstreamError, Upstreams};

@@ -46,6 +46,11 @@ impl Trace {
         })
     }
 
+    /// Its id.
+    pub(crate) const fn id(self) -> Uuid {
+        self.id
+    }
+
     /// Its id, as events have it.
     pub(crate) const fn correlation_id(self) -> Hyphenated {
         self.id.hyphenated()

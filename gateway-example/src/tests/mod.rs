@@ -34,7 +34,7 @@ use tokio::time::timeout;
 
 use crate::auth::{Authenticator, KeySet, KeySetSettings, KeySource, LocalIssuer, TokenVerifier};
 use crate::limits::{Limits, LimitsConfig};
-use crate::{Gateway, GatewayConfig, Upstreams, serve};
+use crate::{AccessLog, AccessRecord, Gateway, GatewayConfig, LogFile, Upstreams, serve};
 
 /// What is large.
 const LARGE: &str = "/v1/accounts/large";
@@ -107,7 +107,8 @@ struct Door {
     client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<std::io::Result<()>>,
-    _folder: TempDir,
+    access_log: AccessLog,
+    folder: TempDir,
 }
 
 /// Finds the instances that a test lists.
@@ -150,12 +151,15 @@ impl Door {
             shared: None,
         });
         let bounds = config.bounds;
+        let records = folder.path().join("access.log");
+        let access_log = AccessLog::start(LogFile::open(&records).unwrap()).unwrap();
         let gateway = Gateway::new(
             config,
             upstreams.unwrap(),
             Authenticator::new(tokens, None),
             IdentitySigner::new(signing),
             limits.unwrap(),
+            Some(access_log.clone()),
         );
         let gateway = gateway.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -173,8 +177,19 @@ impl Door {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             stop: Some(stop),
             serving,
-            _folder: folder,
+            access_log,
+            folder,
         }
+    }
+
+    /// What is on record of its requests.
+    fn records(&self) -> Vec<AccessRecord<'static>> {
+        self.access_log.write_out();
+        let text = std::fs::read_to_string(self.folder.path().join("access.log")).unwrap();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn token(&self, scopes: &[&str]) -> String {

@@ -7,7 +7,7 @@ use folio_mesh::IdentityVerifier;
 use folio_mesh::identity::{PublicKeys, SigningKey};
 use serde_json::json;
 
-use super::{Behind, Door, FILE, answer};
+use super::{Behind, Door, FILE, PATIENCE, answer};
 
 const PATH: &str = "/v1/accounts/alice";
 
@@ -92,7 +92,7 @@ async fn whoever_poses_as_somebody_is_not_believed_and_the_service_knows_who_ask
     }
     // What it vouches by is signed, for this service and no other.
     let public = door
-        ._folder
+        .folder
         .path()
         .join("gateway")
         .join(SigningKey::PUBLIC_FILE);
@@ -304,4 +304,58 @@ async fn what_is_not_there_is_said_with_what_is() {
         .unwrap();
     assert_eq!(wrong.status(), 405);
     assert_eq!(wrong.headers()["allow"], "GET");
+}
+
+/// Whatever became of it, each request has one line: with its route and not its path, and who has sent it.
+#[tokio::test]
+async fn each_request_is_put_on_record() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    assert_eq!(door.get(PATH).await.0, 200);
+    assert_eq!(answer(door.request("GET", PATH, "none")).await.0, 401);
+    assert_eq!(door.get("/v1/nowhere").await.0, 404);
+    assert_eq!(door.get("/livez").await.0, 200);
+    let left = door.request("GET", "/v1/stream", &door.reader()).send();
+    let left = tokio::time::timeout(Duration::from_millis(100), left).await;
+    assert!(left.is_err(), "{left:?}");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while door.records().len() < 5 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{:?}",
+            door.records()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let records = door.records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let (code, principal) = (record.code.as_deref(), record.principal.as_deref());
+            (&*record.route, record.status, code, principal)
+        })
+        .collect();
+    let (route, alice) = ("/v1/accounts/{*rest}", Some("alice"));
+    assert_eq!(
+        told,
+        [
+            (route, 200, None, alice),
+            (route, 401, Some("token_invalid"), None),
+            ("unmatched", 404, Some("route_not_found"), None),
+            ("/livez", 200, None, None),
+            ("/v1/stream", 499, None, alice),
+        ]
+    );
+    let (first, refused) = (&records[0], &records[1]);
+    assert_eq!(
+        (&*first.peer, &*first.instances),
+        ("127.0.0.1", &["one".into()][..])
+    );
+    assert_eq!(first.service.as_deref(), Some("balances"));
+    assert!(refused.instances.is_empty() && refused.service.is_none());
+    let asked = behind.asked();
+    let trace = asked[0]["headers"]["traceparent"].as_str().unwrap();
+    assert!(trace.contains(&first.correlation_id.simple().to_string()));
+    let times: Vec<&str> = records.iter().map(|record| &*record.time).collect();
+    assert!(times.is_sorted() && times.iter().all(|time| time.len() == 27));
 }

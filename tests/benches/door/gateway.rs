@@ -4,7 +4,6 @@
 //! the deadline, the balancer with its breaker.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,9 +14,7 @@ use gateway_example::auth::{
     Authenticator, KeySet, KeySetSettings, KeySource, LocalIssuer, TokenVerifier,
 };
 use gateway_example::limits::{Limits, LimitsConfig};
-use gateway_example::lines::Lines;
-use gateway_example::log::Log;
-use gateway_example::{Gateway, GatewayConfig, Upstreams, serve};
+use gateway_example::{AccessLog, Gateway, GatewayConfig, LogFile, Upstreams, serve};
 use tokio::net::TcpListener;
 
 use crate::PROXY_CORE;
@@ -118,8 +115,10 @@ pub(crate) fn run(arguments: &[String]) {
     };
     let folder = Path::new(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut access_log = None;
     if kind == "full" {
-        log_to(&folder.join(format!("access-{port}.log")));
+        let file = LogFile::open(&folder.join(format!("access-{port}.log"))).unwrap();
+        access_log = Some(AccessLog::start(file).unwrap());
         let entered = runtime.enter();
         let figures = ledger::figures::recorded().unwrap();
         drop(entered);
@@ -131,27 +130,10 @@ pub(crate) fn run(arguments: &[String]) {
             }
         });
     }
-    runtime.block_on(gateway(folder, service.parse().unwrap(), port));
+    runtime.block_on(gateway(folder, service.parse().unwrap(), port, access_log));
 }
 
-/// A line for each request, written as the program does.
-fn log_to(file: &Path) {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(file)
-        .unwrap();
-    let log = Log::start(file).unwrap();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
-        // As where nobody looks at it on a terminal.
-        .with_ansi(false)
-        .event_format(Lines::default())
-        .with_writer(move || log.clone())
-        .init();
-}
-
-async fn gateway(folder: &Path, service: u16, port: &str) {
+async fn gateway(folder: &Path, service: u16, port: &str, access_log: Option<AccessLog>) {
     let config = GatewayConfig::parse(FILE).unwrap();
     let address = format!("127.0.0.1:{service}").parse().unwrap();
     let instances = BTreeMap::from([("accounts".parse().unwrap(), vec![address])]);
@@ -174,6 +156,7 @@ async fn gateway(folder: &Path, service: u16, port: &str) {
         Authenticator::new(TokenVerifier::new(keys, "issuer", "folio"), None),
         IdentitySigner::new(signing),
         limits.unwrap(),
+        access_log,
     );
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await;
     let stop = std::future::pending();

@@ -61,6 +61,14 @@ async fn a_transfer_is_traced_over_all_services_each_event_once_and_nothing_else
     let trace = format!("{:032x}", 4);
     let traced = system.command(&["trace", &trace, "--format", "json"]).await;
     let traced: Value = serde_json::from_str(&traced).unwrap();
+    // It begins at the one gateway that has it on record.
+    let requests = traced["requests"].as_array().unwrap();
+    assert_eq!(requests.len(), 1, "{traced:#}");
+    let told = &requests[0]["fields"];
+    assert_eq!(
+        [&told["route"], &told["status"], &told["principal"]],
+        ["/v1/transfers", "200", "operator"]
+    );
     let nodes = traced["nodes"].as_array().unwrap();
     let events: Vec<&Value> = nodes
         .iter()

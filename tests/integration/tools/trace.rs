@@ -69,10 +69,9 @@ async fn a_request_is_traced_from_book_to_book_and_nothing_else_is() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("gateway.log");
     let uuid = Uuid::from_u128(id);
-    let line = format!(
-        "2026-11-29T17:05:00Z  INFO folio_gateway::access: request correlation_id=\"{uuid}\" method=POST status=201\n"
-    );
-    fs::write(&log, line).unwrap();
+    let record = json!({"time": "2026-11-29T17:05:00Z", "correlation_id": uuid, "method": "POST", "route": "/v1/x",
+        "status": 201, "peer": "192.0.2.7", "instances": [], "elapsed_us": 7});
+    fs::write(&log, format!("{record}\n")).unwrap();
     let url = postgres::url().await;
     let books = [&one, &other].map(|databases| databases.book.as_str());
     let traced = async |correlation: &str, format: &str| {
@@ -98,7 +97,7 @@ async fn a_request_is_traced_from_book_to_book_and_nothing_else_is() {
     assert_eq!(trace["correlation_id"], uuid.to_string());
     assert_eq!(
         trace["requests"][0]["fields"],
-        json!({"method": "POST", "status": "201"})
+        json!({"method": "POST", "route": "/v1/x", "status": "201", "peer": "192.0.2.7", "instances": "", "elapsed_us": "7"})
     );
     let nodes = trace["nodes"].as_array().unwrap();
     let events = nodes.iter().filter(|node| node["kind"] == "event");
