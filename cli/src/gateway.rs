@@ -300,6 +300,7 @@ pub enum GatewayError {
 #[cfg(test)]
 mod tests {
     use gateway_example::RouteTable;
+    use gateway_example::limits::OnUnavailable;
 
     use super::*;
 
@@ -322,4 +323,82 @@ mod tests {
             assert!(routes.find(&reqwest::Method::GET, path).is_err(), "{path}");
         }
     }
+
+    /// Every route that is shipped and the scope that it takes: whoever changes one changes this. What only reads goes on while
+    /// nobody knows how often somebody has asked, and what writes does not.
+    #[test]
+    fn each_route_takes_the_scope_of_this_table() {
+        let routes = RouteTable::new(&GatewayConfig::parse(ROUTES).unwrap()).unwrap();
+        let mut found = Vec::new();
+        for route in routes.all() {
+            let method = &route.method;
+            let scope = route.scope.as_ref().unwrap().to_string();
+            let on_unavailable = match method == reqwest::Method::GET {
+                true => OnUnavailable::Open,
+                false => OnUnavailable::Closed,
+            };
+            assert_eq!(route.limits_unavailable, on_unavailable, "{}", route.path);
+            found.push(format!("{method} {} {scope}", route.path));
+        }
+        let expected: Vec<&str> = SCOPES.lines().collect();
+        assert_eq!(found, expected);
+    }
+
+    const SCOPES: &str = "\
+POST /v1/books/{book}/accounts/{id}/close ledger:write
+POST /v1/books/{book}/accounts/{id}/closing ledger:write
+POST /v1/books/{book}/accounts/{id}/credits ledger:write
+POST /v1/books/{book}/accounts/{id}/debits ledger:write
+POST /v1/books/{book}/accounts/{id}/freeze ledger:write
+POST /v1/books/{book}/accounts/{id}/unfreeze ledger:write
+PUT /v1/books/{book}/accounts/{id}/limits ledger:write
+PUT /v1/books/{book}/accounts/{id}/holder ledger:write
+GET /v1/books/{book}/accounts/{id}/holder ledger:read
+POST /v1/books/{book}/subjects/{id}/forget ledger:operate
+PATCH /v1/books/{book}/accounts/{id}/metadata ledger:write
+POST /v1/books/{book}/accounts ledger:write
+POST /v1/books/{book}/postings/bulk ledger:write
+POST /v1/books/{book}/journal-entries ledger:write
+POST /v1/books/{book}/journal-entries/bulk ledger:write
+POST /v1/books/{book}/journal-entries/{id}/reverse ledger:write
+POST /v1/books/{book}/holds ledger:write
+POST /v1/books/{book}/holds/{id}/capture ledger:write
+POST /v1/books/{book}/holds/{id}/release ledger:write
+POST /v1/books/{book}/periods/{day}/close ledger:close
+GET /v1/books/{book}/accounts/{id}/balance ledger:audit
+GET /v1/books/{book}/accounts/{id}/events ledger:audit
+GET /v1/books/{book}/outcomes/{key} ledger:read
+GET /v1/books/{book}/periods ledger:audit
+GET /v1/books/{book}/invariants ledger:audit
+GET /v1/books/{book}/audit/checkpoint ledger:audit
+GET /v1/books/{book}/audit/growth ledger:audit
+GET /v1/books/{book}/audit/inclusion ledger:audit
+GET /v1/books/{book}/audit/accounts/{id} ledger:audit
+GET /v1/books/{book}/audit/accounts/{id}/bundle ledger:audit
+GET /v1/books/{book}/audit/streams/{category}/{id}/bundle ledger:audit
+GET /v1/accounts ledger:read
+GET /v1/accounts/{*rest} ledger:read
+GET /v1/holds/{id} ledger:read
+GET /v1/journal-entries ledger:read
+GET /v1/journal-entries/{id} ledger:read
+GET /v1/trial-balance ledger:read
+GET /v1/trial-balance/accounts ledger:read
+GET /v1/in-transit ledger:audit
+POST /v1/transfers ledger:write
+GET /v1/transfers ledger:read
+GET /v1/transfers/{id} ledger:read
+POST /v1/transfers/{id}/cancel ledger:operate
+POST /v1/transfers/{id}/retry ledger:operate
+POST /v1/transfers/{id}/reverse ledger:operate
+POST /v1/payments-out ledger:write
+GET /v1/payments-out ledger:read
+GET /v1/payments-out/{id} ledger:read
+POST /v1/payments-out/{id}/cancel ledger:operate
+POST /v1/payments-out/{id}/retry ledger:operate
+POST /v1/payments-out/{id}/return ledger:operate
+POST /v1/payments-in ledger:write
+GET /v1/payments-in ledger:read
+GET /v1/payments-in/{id} ledger:read
+POST /v1/payments/subjects/{id}/forget ledger:operate
+POST /v1/payments-in/{id}/retry ledger:operate";
 }

@@ -67,8 +67,9 @@ impl AnswerBody {
         self.place = Some(place);
     }
 
-    /// Its connection is busy until it is through.
+    /// Its connection is busy until it is through, or until nothing of it is taken for too long.
     pub(crate) fn keep_busy(&mut self, busy: Busy) {
+        busy.offered();
         self.busy = Some(busy);
     }
 
@@ -88,7 +89,36 @@ impl Body for AnswerBody {
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let answer = match &mut this.inner {
+        let frame = this.poll_inner(task);
+        if let Some(busy) = &this.busy {
+            match &frame {
+                Poll::Ready(Some(Ok(_))) if !this.inner.is_end_stream() => busy.offered(),
+                Poll::Ready(_) => {}
+                Poll::Pending => busy.is_worked_on(),
+            }
+        }
+        frame
+    }
+
+    // Never the end before it was polled to: what became of the call would not be told.
+    fn is_end_stream(&self) -> bool {
+        self.call.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Whole(bytes) => bytes.size_hint(),
+            Inner::Answer(answer) => answer.size_hint(),
+        }
+    }
+}
+
+impl AnswerBody {
+    fn poll_inner(
+        &mut self,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let answer = match &mut self.inner {
             Inner::Whole(bytes) => {
                 let frame = Pin::new(bytes).poll_frame(task);
                 return frame.map_err(|never| match never {});
@@ -103,31 +133,24 @@ impl Body for AnswerBody {
             // After this there would have to be more.
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {
                 if answer.poll_late(task).is_ready() {
-                    this.record(CallOutcome::Abandoned);
+                    self.record(CallOutcome::Abandoned);
                     return Poll::Ready(Some(Err("the answer took too long".into())));
                 }
                 None
             }
         };
         if let Some(outcome) = outcome {
-            this.record(outcome);
+            self.record(outcome);
         }
         frame.map_err(BodyError::from)
     }
+}
 
-    // Never the end before it was polled to: what became of the call would not be told.
+impl Inner {
     fn is_end_stream(&self) -> bool {
-        self.call.is_none()
-            && match &self.inner {
-                Inner::Whole(bytes) => bytes.is_end_stream(),
-                Inner::Answer(answer) => answer.is_end_stream(),
-            }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Whole(bytes) => bytes.size_hint(),
-            Inner::Answer(answer) => answer.size_hint(),
+        match self {
+            Self::Whole(bytes) => bytes.is_end_stream(),
+            Self::Answer(answer) => answer.is_end_stream(),
         }
     }
 }

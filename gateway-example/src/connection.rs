@@ -11,10 +11,10 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 
-use crate::idle::Activity;
+use crate::idle::{Activity, Unused};
 
 /// Serves a connection until it ends. It is closed when it has been idle for that long, and when it is `told` to close: after the
-/// answer to what was asked on it by then.
+/// answer to what was asked on it by then. Where nothing of an answer was taken for that long it is broken off.
 ///
 /// # Cancel safety
 ///
@@ -32,15 +32,15 @@ pub(crate) async fn hold<C: GracefulConnection>(
             // What is seldom is looked at only when it has news, and not whenever the connection has: so it is in a set of its own.
             let over = async {
                 tokio::select! {
-                    _ = told.changed(), if !is_closing => {}
-                    () = activity.idle_for(idle) => {}
+                    _ = told.changed(), if !is_closing => Unused::Idle,
+                    unused = activity.unused_for(idle) => unused,
                 }
             };
             let mut over = FuturesUnordered::from_iter([over]);
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return ended,
-                _ = over.next() => if is_closing {
+                unused = over.next() => if is_closing || unused == Some(Unused::Stalled) {
                     return Ok(());
                 },
             }

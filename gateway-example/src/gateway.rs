@@ -37,7 +37,7 @@ use crate::limits::{Decision, Limited, Limits};
 use crate::path;
 use crate::problem::Problem;
 use crate::route::{Matched, RouteTable};
-use crate::trace::{TRACEPARENT, TRACESTATE, Trace};
+use crate::trace::{self, TRACEPARENT, TRACESTATE, Trace};
 use crate::upstream::{Asked, Upstreams};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -368,7 +368,8 @@ impl Gateway {
         line: &AccessLine,
     ) -> Result<ForService, Problem> {
         let mut headers = ForService::of(headers);
-        if !line.trace.is_continued() {
+        let is_state = headers.client(TRACESTATE).all(trace::is_state);
+        if !line.trace.is_continued() || !is_state {
             headers.leave_out(TRACESTATE);
         }
         let mut add = |name: HeaderName, value: Option<HeaderValue>| {

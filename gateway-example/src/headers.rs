@@ -94,6 +94,11 @@ impl ForService {
         }
     }
 
+    /// What the client says by this name.
+    pub(crate) fn client(&self, name: HeaderName) -> impl Iterator<Item = &HeaderValue> {
+        self.client.get_all(name).iter()
+    }
+
     /// Does not go on.
     pub(crate) fn leave_out(&mut self, name: HeaderName) {
         self.without = Some(name);

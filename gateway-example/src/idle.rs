@@ -1,7 +1,8 @@
-//! Connections on which nothing is asked.
+//! Connections on which nothing is asked, or of whose answers nothing is taken.
 //!
 //! The server's own timeout begins with the first byte of a request, so a connection on which nothing ever comes would be
-//! held for ever, and so would one of HTTP/2 that has no streams.
+//! held for ever, and so would one of HTTP/2 that has no streams. And whoever takes nothing of an answer would hold that for ever, with
+//! its place among all requests: the time in which it has to be through is only looked at while it is taken.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,20 +17,43 @@ pub(crate) struct Activity {
 
 #[derive(Debug)]
 struct Seen {
-    under_way: u32,
+    requests: Vec<State>,
     /// When there was something last.
     last: Instant,
 }
 
+/// How it is with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is over: another one may have its place.
+    Over,
+    /// It is worked on: who asks waits for us.
+    WorkedOn,
+    /// There is something of an answer since then that who asks has not taken.
+    Offered(Instant),
+}
+
+/// Why a connection is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unused {
+    /// Nothing is asked on it.
+    Idle,
+    /// Of an answer on it nothing is taken.
+    Stalled,
+}
+
 /// A request that is under way, to the last byte of its answer.
 #[derive(Debug)]
-pub(crate) struct Busy(Activity);
+pub(crate) struct Busy {
+    activity: Activity,
+    place: usize,
+}
 
 impl Activity {
     /// Of a connection that is accepted now.
     pub(crate) fn begin() -> Self {
         let seen = Seen {
-            under_way: 0,
+            requests: Vec::new(),
             last: Instant::now(),
         };
         Self {
@@ -39,9 +63,18 @@ impl Activity {
 
     pub(crate) fn busy(&self) -> Busy {
         let mut seen = self.seen();
-        seen.under_way = seen.under_way.saturating_add(1);
+        let requests = &mut seen.requests;
+        let free = requests.iter().position(|state| *state == State::Over);
+        let place = free.unwrap_or_else(|| {
+            requests.push(State::Over);
+            requests.len().saturating_sub(1)
+        });
+        seen.put(place, State::WorkedOn);
         drop(seen);
-        Busy(self.clone())
+        Busy {
+            activity: self.clone(),
+            place,
+        }
     }
 
     /// Begins to be idle now, if nothing is under way.
@@ -49,17 +82,13 @@ impl Activity {
         self.seen().last = Instant::now();
     }
 
-    /// Completes when nothing has been under way for that long.
-    pub(crate) async fn idle_for(&self, time: Duration) {
+    /// Completes when nothing has been under way, or nothing taken of an answer, for that long.
+    pub(crate) async fn unused_for(&self, time: Duration) -> Unused {
         loop {
-            let (under_way, last) = {
-                let seen = self.seen();
-                (seen.under_way, seen.last)
-            };
             let now = Instant::now();
-            let since = if under_way > 0 { now } else { last };
+            let (since, unused) = self.seen().unused_since(now);
             if now.saturating_duration_since(since) >= time {
-                return;
+                return unused;
             }
             sleep_until(since + time).await;
         }
@@ -71,10 +100,44 @@ impl Activity {
     }
 }
 
+impl Seen {
+    fn put(&mut self, place: usize, state: State) {
+        if let Some(held) = self.requests.get_mut(place) {
+            *held = state;
+        }
+    }
+
+    /// Since when it is not used; since now where it is.
+    fn unused_since(&self, now: Instant) -> (Instant, Unused) {
+        let offered = self.requests.iter().filter_map(|state| match state {
+            State::Offered(since) => Some(*since),
+            State::Over | State::WorkedOn => None,
+        });
+        match offered.min() {
+            Some(since) => (since, Unused::Stalled),
+            None if self.requests.contains(&State::WorkedOn) => (now, Unused::Idle),
+            None => (self.last, Unused::Idle),
+        }
+    }
+}
+
+impl Busy {
+    /// From now on who asks has to take something of the answer.
+    pub(crate) fn offered(&self) {
+        let now = Instant::now();
+        self.activity.seen().put(self.place, State::Offered(now));
+    }
+
+    /// It was taken, and there is no more of the answer yet.
+    pub(crate) fn is_worked_on(&self) {
+        self.activity.seen().put(self.place, State::WorkedOn);
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut seen = self.0.seen();
-        seen.under_way = seen.under_way.saturating_sub(1);
+        let mut seen = self.activity.seen();
+        seen.put(self.place, State::Over);
         seen.last = Instant::now();
     }
 }
@@ -92,22 +155,42 @@ mod tests {
         let activity = Activity::begin();
         let busy = activity.busy();
         assert!(
-            timeout(100 * SECOND, activity.idle_for(SECOND))
+            timeout(100 * SECOND, activity.unused_for(SECOND))
                 .await
                 .is_err()
         );
         let another = activity.busy();
         drop(busy);
         assert!(
-            timeout(100 * SECOND, activity.idle_for(SECOND))
+            timeout(100 * SECOND, activity.unused_for(SECOND))
                 .await
                 .is_err()
         );
         drop(another);
         let began = Instant::now();
-        activity.idle_for(SECOND).await;
+        assert_eq!(activity.unused_for(SECOND).await, Unused::Idle);
         assert_eq!(began.elapsed(), SECOND);
         advance(SECOND).await;
-        activity.idle_for(SECOND).await;
+        assert_eq!(activity.unused_for(SECOND).await, Unused::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_stalled_while_an_answer_is_not_taken_whatever_else_is_asked() {
+        let activity = Activity::begin();
+        let (stalled, other) = (activity.busy(), activity.busy());
+        stalled.offered();
+        let began = Instant::now();
+        for _ in 0..3 {
+            advance(SECOND).await;
+            drop(activity.busy());
+            other.offered();
+            other.is_worked_on();
+        }
+        assert_eq!(activity.unused_for(5 * SECOND).await, Unused::Stalled);
+        assert_eq!(began.elapsed(), 5 * SECOND);
+        stalled.offered();
+        stalled.is_worked_on();
+        let unused = timeout(100 * SECOND, activity.unused_for(5 * SECOND));
+        assert!(unused.await.is_err());
     }
 }

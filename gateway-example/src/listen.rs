@@ -24,6 +24,7 @@ use crate::config::Bounds;
 use crate::connection::hold;
 use crate::gateway::Gateway;
 use crate::idle::Activity;
+use crate::limits::LimitKey;
 use crate::workers::Workers;
 
 /// Wait after the system has no more room for a connection.
@@ -186,7 +187,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Connections {
     all: Arc<Semaphore>,
     // The std mutex: it is held for one look-up.
-    by_address: Mutex<HashMap<IpAddr, u32>>,
+    by_address: Mutex<HashMap<LimitKey, u32>>,
     per_address: u32,
 }
 
@@ -195,7 +196,7 @@ struct Connections {
 struct Place {
     _all: OwnedSemaphorePermit,
     of: Arc<Connections>,
-    address: IpAddr,
+    address: LimitKey,
 }
 
 impl Connections {
@@ -215,7 +216,9 @@ impl Connections {
             .by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let count = by_address.entry(address).or_default();
+        // A host may take any address of its network.
+        let address = LimitKey::address(address);
+        let count = by_address.entry(address.clone()).or_default();
         if *count >= self.per_address {
             return None;
         }

@@ -14,6 +14,10 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 /// What vendors say beside it.
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+/// Most of what vendors say: bytes in all, members, and bytes of a key or a value.
+const STATE_BYTES: usize = 512;
+const STATE_MEMBERS: usize = 32;
+const STATE_PART: usize = 256;
 /// Digits of the header's value: a version, a trace, a span and flags, with a dash between two.
 const LENGTH: usize = 2 + 1 + 32 + 1 + 16 + 1 + 2;
 
@@ -112,6 +116,33 @@ impl Trace {
     }
 }
 
+/// Whether this can go on as what vendors say beside a trace: as W3C has it, at most 32 members of a key and a value, and no more bytes
+/// than all must pass on.
+pub(crate) fn is_state(said: &HeaderValue) -> bool {
+    let Ok(text) = said.to_str() else {
+        return false;
+    };
+    let is_in_key =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte);
+    let is_in_value = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'=';
+    let is_member = |member: &str| {
+        let member = member.trim_matches([' ', '\t']);
+        // An empty one is allowed.
+        member.is_empty()
+            || member.split_once('=').is_some_and(|(key, value)| {
+                !key.is_empty()
+                    && !value.is_empty()
+                    && key.len() <= STATE_PART
+                    && value.len() <= STATE_PART
+                    && key.bytes().all(is_in_key)
+                    && value.bytes().all(is_in_value)
+            })
+    };
+    text.len() <= STATE_BYTES
+        && text.split(',').count() <= STATE_MEMBERS
+        && text.split(',').all(is_member)
+}
+
 /// An id in which the time comes first, as in all of Folio's.
 fn new_id(span: u64) -> Uuid {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -155,6 +186,25 @@ mod tests {
         let spans: HashSet<u64> = traces.iter().map(|trace| trace.span).collect();
         assert_eq!((ids.len(), spans.len()), (1_000, 1_000));
         assert!(ids.iter().all(|id| id.get_version_num() == 7));
+    }
+
+    #[test]
+    fn what_vendors_say_goes_on_where_it_is_some() {
+        let is_state = |text: &str| is_state(&HeaderValue::from_str(text).unwrap());
+        for fine in ["a=1", "rojo=00f0, congo=t61,", "fw529a3039@dt=FfAz!;", ""] {
+            assert!(is_state(fine), "{fine}");
+        }
+        let long = format!("a={}", "x".repeat(257));
+        let many = ["a=1"; 33].join(",");
+        for wrong in [
+            "a", "A=1", "a=", "=1", "a=b=c", "a b=1", "a=\tb", &long, &many,
+        ] {
+            assert!(!is_state(wrong), "{wrong}");
+        }
+        assert!(!super::is_state(
+            &HeaderValue::from_bytes(b"a=\xff").unwrap()
+        ));
+        assert!(!is_state(&format!("a={0},b={0},c={0}", "x".repeat(200))));
     }
 
     #[test]

@@ -244,6 +244,11 @@ impl Asked<'_> {
             call.record(CallOutcome::Failure);
             return Err(Failed::Unsent);
         }
+        // Nobody asked it to speak something else from here on.
+        if status.is_informational() {
+            call.record(CallOutcome::Failure);
+            return Err(Failed::Unknown);
+        }
         let (mut head, mut body) = answer.into_parts();
         remove_between_hops(&mut head.headers);
         if status.is_server_error() {
@@ -251,11 +256,18 @@ impl Asked<'_> {
             let answer = Response::from_parts(head, AnswerBody::plain(body));
             return Err(Failed::Answered(Box::new(answer)));
         }
-        match self.matched.route.answer {
-            AnswerKind::Bounded => body.due(self.deadline.at()),
-            AnswerKind::Endless => {}
-        }
-        Ok(Response::from_parts(head, AnswerBody::of(body, call)))
+        let body = match self.matched.route.answer {
+            AnswerKind::Bounded => {
+                body.due(self.deadline.at());
+                AnswerBody::of(body, call)
+            }
+            // How long it goes on, and that the client leaves it, says nothing of the instance.
+            AnswerKind::Endless => {
+                call.record(CallOutcome::Success);
+                AnswerBody::plain(body)
+            }
+        };
+        Ok(Response::from_parts(head, body))
     }
 }
 

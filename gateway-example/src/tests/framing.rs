@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Behind, Door, LARGE, PATIENCE, all_of, status};
+use super::{Behind, Door, FILE, LARGE, PATIENCE, all_of, status};
 
 const PATH: &str = "/v1/accounts/alice";
 
@@ -243,6 +246,46 @@ async fn a_reader_that_is_slow_fills_nothing_up() {
         "{before} bytes are held for a client that reads none"
     );
     assert_eq!(door.get(PATH).await.0, 200);
+}
+
+/// Its place among all requests would be its own for as long as it likes: a few such readers, and nobody else was answered. The time in
+/// which an answer has to be through is looked at while it is taken, and here nothing is.
+#[tokio::test]
+async fn whoever_takes_nothing_of_an_answer_does_not_keep_its_place() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace("[bounds]", "[bounds]\nrequests = 1");
+    let door = Door::with(&file, &[("balances", &one), ("accounts-a", &one)]).await;
+    let until = async |status: u16| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (found, body) = door.get(PATH).await;
+            if found == status {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{found}: {body}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let token = format!("Bearer {}", door.reader());
+    let mut stalled = TcpStream::connect(door.address).await.unwrap();
+    let request = format!("GET {LARGE} HTTP/1.1\r\nhost: a\r\nauthorization: {token}\r\n\r\n");
+    stalled.write_all(request.as_bytes()).await.unwrap();
+    until(503).await;
+    until(200).await;
+
+    let stream = TokioIo::new(TcpStream::connect(door.address).await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connected = tokio::spawn(connection);
+    let request = hyper::Request::get(format!("http://{}{LARGE}", door.address))
+        .header("authorization", token)
+        .body(Empty::<Bytes>::new());
+    let answer = sender.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    until(503).await;
+    until(200).await;
+    drop((stalled, answer, connected));
 }
 
 /// Nothing ever comes on it, so no timeout of a request begins.

@@ -29,10 +29,13 @@ pub struct BalanceSettings {
     pub decay: Duration,
     /// How long somebody waits for an instance where there is none.
     pub patience: Duration,
+    /// Of a hundred instances, how many may be taken out by their breakers at most. With more than that it is likelier that all of them
+    /// have a trouble in common than that those which are left can do the work of all: so all are asked again.
+    pub ejected_percent_max: u8,
 }
 
 impl Default for BalanceSettings {
-    /// Five failures in a row open a breaker; 1 s, 5 s, half a second. After one failure an instance whose others answer within
+    /// Five failures in a row open a breaker; 1 s, 5 s, half a second; two thirds. After one failure an instance whose others answer within
     /// 10 ms is left alone for some 20 s.
     fn default() -> Self {
         Self {
@@ -43,6 +46,7 @@ impl Default for BalanceSettings {
             penalty: Duration::from_secs(1),
             decay: Duration::from_secs(5),
             patience: Duration::from_millis(500),
+            ejected_percent_max: 67,
         }
     }
 }
@@ -200,20 +204,36 @@ impl Balancer {
                 .flatten()?;
             Some((endpoint, Some(permit)))
         });
+        let too_many = self.too_many_are_out(&candidates);
         let picked = probed.or_else(|| {
-            candidates.iter().find_map(|endpoint| {
-                let permit = endpoint.breaker.ask_at(now).ok()?;
-                Some((endpoint, Some(permit)))
-            })
+            candidates
+                .iter()
+                .filter(|_| !too_many)
+                .find_map(|endpoint| {
+                    let permit = endpoint.breaker.ask_at(now).ok()?;
+                    Some((endpoint, Some(permit)))
+                })
         });
-        // All of them are taken out: then none is, but for what an operator has taken out.
+        // All of them are taken out, or too many: then none is, but for what an operator has taken out.
         let picked = picked.or_else(|| {
             let mut candidates = candidates.iter();
             let is_free =
                 |endpoint: &&&Arc<Endpoint>| endpoint.breaker.phase() != Phase::ForcedOpen;
-            Some((candidates.find(is_free)?, None))
+            let endpoint = candidates.find(is_free)?;
+            Some((endpoint, endpoint.breaker.ask_at(now).ok()))
         });
         picked.map(|(endpoint, permit)| InstanceCall::begin(Arc::clone(endpoint), permit, now))
+    }
+
+    fn too_many_are_out(&self, candidates: &[&Arc<Endpoint>]) -> bool {
+        let is_out = |endpoint: &&&Arc<Endpoint>| {
+            matches!(endpoint.breaker.phase(), Phase::Open | Phase::HalfOpen)
+        };
+        let out = candidates.iter().filter(is_out).count();
+        let most = candidates
+            .len()
+            .saturating_mul(self.settings.ejected_percent_max.into());
+        out.saturating_mul(100) > most
     }
 
     /// Puts the less loaded of two that are taken at random first.

@@ -148,6 +148,44 @@ async fn an_instance_that_fails_at_once_draws_no_requests() {
     assert!(counts["fails"] * 50 < all, "{counts:?}");
 }
 
+/// Where four of five look broken, something is wrong with all of them or with who looks. The one that is left is not made to
+/// do the work of all.
+#[tokio::test(start_paused = true)]
+async fn no_more_than_a_part_of_the_instances_is_taken_out() {
+    for (ejected_percent_max, are_asked) in [(67, true), (100, false)] {
+        let source = WatchSource::new(serving(&["a", "b", "c", "d", "e"]));
+        let settings = BalanceSettings {
+            ejected_percent_max,
+            ..BalanceSettings::default()
+        };
+        let balancer = Balancer::new(service(), source.watch(), settings).unwrap();
+        let out = || {
+            let states = balancer.states();
+            let is_out = |state: &&EndpointState| state.phase == Phase::Open;
+            states.iter().filter(is_out).count()
+        };
+        for _ in 0..1_000 {
+            let call = balancer.pick_now(Pick::Load, &[]).unwrap();
+            match call.instance().id.as_str() {
+                "e" => call.record(CallOutcome::Success),
+                _ => call.record(CallOutcome::Failure),
+            }
+            if out() == 4 {
+                break;
+            }
+            sleep(MS).await;
+        }
+        assert_eq!(out(), 4);
+        let mut others = 0;
+        for _ in 0..200 {
+            let call = balancer.pick_now(Pick::Load, &[]).unwrap();
+            others += usize::from(call.instance().id.as_str() != "e");
+            call.record(CallOutcome::Ignored);
+        }
+        assert_eq!(others > 0, are_asked, "{others} of 200");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_is_back_is_asked_again() {
     let (_source, balancer) = balancer(serving(&["a", "b"]));
