@@ -4,19 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use folio_core::error_chain;
-use folio_postgres::Database;
+use folio_postgres::{Database, Role};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::anchor::Anchors;
 use crate::error::SealError;
 use crate::fresh::FreshLeaves;
 use crate::keys::LogKeys;
+use crate::lag::{Alarm, Lag};
 use crate::sealer::Sealer;
 use crate::settings::SealerSettings;
 
 /// How long after somebody had to look after it it is tried again: what they have mended is noticed without a restart.
 const RETRY: Duration = Duration::from_secs(30);
+/// How long it may take to find out how far the log is behind.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What it takes to seal a store, by its own service.
 ///
@@ -44,10 +47,18 @@ impl Sealing {
     ///
     /// As [`Sealer::seal_once`].
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut alarm = Alarm::Silent;
         while let Err(error) = self.seal(stop.clone()).await {
             self.publish(0);
             let log = self.keys.log.origin();
             tracing::error!(%log, error = error_chain(&error), "the store is not sealed; it is tried again");
+            // Whoever watches how far the log is behind, and nothing else, has to notice too.
+            match timeout(PATIENCE, self.measure()).await {
+                Ok(Ok(lag)) => alarm = alarm.hear(log, lag, self.settings.alarm_after),
+                Ok(Err(_)) | Err(_) => {
+                    tracing::warn!(%log, "nobody knows how far the log is behind")
+                }
+            }
             tokio::select! {
                 () = sleep(RETRY) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -72,6 +83,16 @@ impl Sealing {
         }
         self.publish(1);
         sealer.run(stop).await
+    }
+
+    async fn measure(&self) -> Result<Lag, SealError> {
+        let sealers = self.database.pool(Role::Sealer, 1)?;
+        let connection = sealers.get().await;
+        let mut client = connection.map_err(|error| SealError::Unavailable(error.into()))?;
+        let lag = Lag::measure(&client).await?;
+        client.finished();
+        lag.publish(self.keys.log.origin());
+        Ok(lag)
     }
 
     fn publish(&self, sealing: u8) {

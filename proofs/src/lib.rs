@@ -1,4 +1,5 @@
-//! Merkle logs and maps, signed checkpoints, and the proofs between them. Pure: no input, no output, no clock.
+//! Merkle logs and maps, signed checkpoints, and the proofs between them. Pure, but for the program `folio-verify`: no input, no output,
+//! no clock.
 
 pub mod bundle;
 pub mod checkpoint;
@@ -7,6 +8,8 @@ pub mod leaf;
 pub mod map;
 pub mod merkle;
 pub mod note;
+#[cfg(feature = "verify")]
+pub mod verify;
 pub mod witness;
 
 pub use hash::Hash;

@@ -314,3 +314,89 @@ async fn bodies_and_headers_that_cannot_be_read_are_refused() {
     );
     api.stop().await;
 }
+
+/// What looks like SQL is text wherever it stands: it is kept as it is, or refused as what it is not.
+#[tokio::test]
+async fn what_looks_like_sql_is_text() {
+    const SQL: &str = "x'); DROP TABLE store.events; DELETE FROM accounts; --";
+    let api = Api::start().await;
+    api.open("1", "unlimited").await;
+    api.open("2", "unlimited").await;
+    let leg = |account: &str, side: &str| json!({"account_id": account, "side": side, "amount": "1.00", "currency": "EUR"});
+    let bodies = [
+        (
+            "/v1/accounts",
+            json!({"id": "sql", "currency": "EUR", "metadata": {"customer": "42"}}),
+        ),
+        ("/v1/accounts/1/credits", eur("1.00")),
+        (
+            "/v1/holds",
+            json!({"id": "h", "account_id": "1", "amount": "1.00", "currency": "EUR"}),
+        ),
+        (
+            "/v1/journal-entries",
+            json!({"id": "e", "legs": [leg("1", "debit"), leg("2", "credit")],
+                "effective_date": "2026-06-30"}),
+        ),
+    ];
+    let mut asked = 0;
+    for (path, body) in &bodies {
+        for (number, body) in with_each_text_as(SQL, body).into_iter().enumerate() {
+            for (path, key) in [
+                (path.to_string(), format!("{path} {number}")),
+                (format!("{path}?x={SQL}"), SQL.to_owned()),
+            ] {
+                let answer = api.post_as(&path, &key, &body).await;
+                assert!(answer.status < 500, "{body}: {answer:?}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 30, "{asked}");
+    let kept = json!({"id": "kept", "currency": "EUR", "metadata": {"customer": SQL}});
+    let opened = api.post("/v1/accounts", &kept).await;
+    assert_eq!(opened.status, 201, "{opened:?}");
+    let path = format!("/v1/accounts/kept/metadata?min_position={}", opened.token());
+    assert_eq!(api.get(&path).await.body["metadata"]["customer"], SQL);
+    let found = api
+        .get(&format!("/v1/accounts?metadata=customer:{SQL}"))
+        .await;
+    let found = found.body["accounts"].as_array().unwrap();
+    assert!(found.iter().any(|account| account["id"] == "kept"));
+    let posted = api.posting("1", "credits", "1.00").await;
+    assert_eq!(posted.status, 201, "{posted:?}");
+    let path = format!("/v1/trial-balance?min_position={}", posted.token());
+    assert_eq!(api.get(&path).await.body["currencies"][0]["net"], "0.00");
+    api.stop().await;
+}
+
+/// The body once for each text in it, with that text replaced.
+fn with_each_text_as(text: &str, body: &Value) -> Vec<Value> {
+    match body {
+        Value::String(_) => vec![text.into()],
+        Value::Array(items) => replaced(items.iter().enumerate(), text, |at, item| {
+            let mut items = items.clone();
+            items[at] = item;
+            items.into()
+        }),
+        Value::Object(fields) => replaced(fields.iter(), text, |name, field| {
+            let mut fields = fields.clone();
+            fields.insert(name.clone(), field);
+            fields.into()
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}
+
+fn replaced<'a, K: Copy>(
+    parts: impl Iterator<Item = (K, &'a Value)>,
+    text: &str,
+    whole: impl Fn(K, Value) -> Value,
+) -> Vec<Value> {
+    let each = parts.flat_map(|(key, part)| {
+        with_each_text_as(text, part)
+            .into_iter()
+            .map(move |part| (key, part))
+    });
+    each.map(|(key, part)| whole(key, part)).collect()
+}

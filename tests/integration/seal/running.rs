@@ -1,9 +1,11 @@
 //! Sealers that run until they are stopped.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use folio_audit::{SealError, SealerSettings};
+use folio_audit::{Anchor, LogKeys, SealError, SealerSettings, Sealing};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -79,6 +81,52 @@ async fn a_failure_that_passes_is_tried_again() {
     timeout(PATIENCE, sealed).await.unwrap();
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
+}
+
+/// How far the log was behind went on being told as it was before, while nothing could be sealed any more: who watched the age of
+/// what is not sealed, and nothing else, never heard of it.
+#[tokio::test]
+async fn how_far_a_log_is_behind_is_told_while_nothing_can_be_sealed() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let figures = recorder.handle();
+    // Of this thread, which is the only one here.
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let book = Book::new().await;
+    book.append(1, 4).await;
+    let mut sealer = book.sealer(batch(10)).await;
+    sealer.seal_once().await.unwrap();
+    drop(sealer);
+    book.tamper("DELETE FROM audit.tiles").await;
+    book.append(1, 3).await;
+    let anchor: Arc<dyn Anchor> = book.file_anchor().await;
+    let sealing = Sealing {
+        database: book.database.clone(),
+        keys: LogKeys {
+            signing: Arc::new(Book::key()),
+            log: Book::log(),
+        },
+        settings: batch(10),
+        anchors: anchor.into(),
+        fresh: None,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(sealing.run(stopped));
+    let told = async {
+        let log = "{log=\"ledger.example/a\"}";
+        let behind = format!("folio_seal_lag_events{log} 3");
+        let sealing = format!("folio_sealing{log} 0");
+        while !figures.render().contains(&behind) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let text = figures.render();
+        assert!(text.contains(&sealing), "{text}");
+        let age = format!("folio_seal_age_seconds{log} ");
+        let age = text.split(&age).nth(1).and_then(|rest| rest.lines().next());
+        assert!(age.unwrap().parse::<f64>().unwrap() > 0.0, "{text}");
+    };
+    timeout(PATIENCE, told).await.unwrap();
+    stop.send(true).unwrap();
+    timeout(PATIENCE, running).await.unwrap().unwrap();
 }
 
 /// Waits until the sealer has failed twice: each time it leaves its session to be closed.

@@ -1,5 +1,6 @@
 //! Services that each own a database and meet over HTTP alone.
 
+mod audited;
 mod books;
 mod crossing;
 mod door;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use folio_tests::process::{Program, command, run};
@@ -67,6 +67,11 @@ impl System {
 
     pub(super) fn url(&self, service: &str) -> &str {
         &self.urls[service]
+    }
+
+    /// Where all its data is.
+    pub(super) fn data_folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs a command on the same data, and answers what it prints.

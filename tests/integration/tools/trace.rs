@@ -123,7 +123,10 @@ async fn a_request_is_traced_from_book_to_book_and_nothing_else_is() {
 
     let ended = traced(&uuid.to_string(), "text").await;
     assert!(ended.status.success(), "{ended:?}");
-    assert!(ended.stdout.contains("method=POST status=201"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("method=POST route=/v1/x status=201"),
+        "{ended:?}"
+    );
     assert_eq!(ended.stdout.matches("Posted").count(), 8, "{ended:?}");
 
     // Of a request that nobody knows there is nothing, and that is told.

@@ -1,4 +1,5 @@
-//! `folio-verify`: checks a bundle of events. It needs the bundle and the public key of the log, and no network and no database.
+//! The program `folio-verify`: checks a bundle of events. It needs the bundle and the public key of the log, and no network and no
+//! database.
 
 mod args;
 mod read;
@@ -7,13 +8,14 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use self::args::Args;
+use self::read::{ReadError, read};
+use crate::bundle::{Answer, Question, Verdict};
 use clap::Parser as _;
-use folio_proofs::bundle::{Answer, Question, Verdict};
 
-use crate::args::Args;
-use crate::read::{ReadError, read};
-
-fn main() -> ExitCode {
+/// Runs the program: 0 when the bundle is verified, 1 when it is refused, 2 when it was not checked.
+#[must_use]
+pub fn main() -> ExitCode {
     let args = Args::parse();
     let answer = answer(args).unwrap_or_else(|error| Answer {
         verdict: Verdict::Unusable,

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::bundle::Form;
+use crate::checkpoint::Origin;
+use crate::note::VerifyingKey;
 use clap::Parser;
-use folio_proofs::bundle::Form;
-use folio_proofs::checkpoint::Origin;
-use folio_proofs::note::VerifyingKey;
 
 /// Check a bundle: that it has all events of a stream up to a signed checkpoint, as they were recorded
 ///

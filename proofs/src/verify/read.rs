@@ -21,7 +21,7 @@ pub(super) enum ReadError {
         source: io::Error,
     },
     /// It is too large.
-    #[error("{} has more than {bytes_max} bytes; ask for a bundle under an earlier checkpoint", path.display())]
+    #[error("{} has more than {bytes_max} bytes, which are held in memory; have the whole book walked in its place, by ledger verify", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
