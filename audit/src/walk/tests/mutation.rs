@@ -26,7 +26,7 @@ pub(super) enum Named {
     Checkpoint(i64),
 }
 
-pub(super) const KINDS: u64 = 24;
+pub(super) const KINDS: u64 = 26;
 
 /// Changes a sealed store, and answers with what has to be named.
 pub(super) fn mutate(held: &mut Held, earlier: &[Held], kind: u64, chance: &mut Chance) -> Named {
@@ -124,6 +124,27 @@ pub(super) fn mutate(held: &mut Held, earlier: &[Held], kind: u64, chance: &mut 
             let other = chance.below(2) == 0;
             *held = held.sealed_anew(&key(if other { 8 } else { 7 }));
             Named::Position(position)
+        }
+        // Inserted, and those behind it moved on.
+        23 => {
+            let mut inserted = held.outcomes[outcome].clone();
+            inserted.command_id = Uuid::from_bytes(chance.bytes());
+            let behind = &mut held.outcomes[outcome..];
+            behind.iter_mut().for_each(|outcome| outcome.number += 1);
+            held.outcomes.insert(outcome, inserted);
+            Named::Outcome(number)
+        }
+        // Swapped.
+        24 => {
+            let other = chance.index(held.outcomes.len());
+            if other == outcome {
+                return mutate(held, earlier, 13, chance);
+            }
+            let there = held.outcomes[other].number;
+            held.outcomes.swap(outcome, other);
+            held.outcomes[outcome].number = number;
+            held.outcomes[other].number = there;
+            Named::Outcome(number.min(there))
         }
         _ => alter_log(held, chance),
     }
@@ -269,7 +290,10 @@ fn alter_log(held: &mut Held, chance: &mut Chance) -> Named {
             Named::Checkpoint(size)
         }
         6 => {
-            held.checkpoints[at].columns.3 += 1;
+            let (leaves, events, outcomes, sealed_at) = &mut held.checkpoints[at].columns;
+            let columns = [leaves, events, outcomes, sealed_at];
+            let column = chance.index(columns.len());
+            *columns.into_iter().nth(column).unwrap() += 1;
             Named::Checkpoint(size)
         }
         _ => {
