@@ -23,6 +23,7 @@ use crate::watch::Watch;
 
 // One at a time: whoever has this owns the schema, and what a crash has left of it.
 const LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
+const UNLOCK: &str = "SELECT pg_advisory_unlock(hashtextextended($1, 0))";
 const TABLES: &str = "SELECT format('%I', tablename) FROM pg_catalog.pg_tables \
                       WHERE schemaname = $1 ORDER BY tablename";
 
@@ -44,8 +45,8 @@ pub struct Shadow {
     pub(crate) schema: String,
     at: Position,
     parked: BTreeMap<StreamId, String>,
-    // Held for as long as the schema is ours. The lock goes with the connection.
-    _lock: Object,
+    // Held for as long as the schema is ours. Where the shadow is not removed the lock goes with the connection.
+    lock: Object,
 }
 
 /// How many rows a table of a shadow has.
@@ -83,7 +84,7 @@ impl Projection {
             schema,
             at: Position::START,
             parked: BTreeMap::new(),
-            _lock: lock,
+            lock,
         };
         shadow.begin_empty().await?;
         Ok(shadow)
@@ -145,10 +146,13 @@ impl Shadow {
     /// # Errors
     ///
     /// [`ShadowError`]; then the next shadow of the projection removes them.
-    pub async fn remove(self) -> Result<(), ShadowError> {
+    pub async fn remove(mut self) -> Result<(), ShadowError> {
         let mut client = self.pool.get().await.map_err(ModelError::Pool)?;
         client.batch_execute(&dropping(&self.schema)).await?;
         client.finished();
+        // Now, and not once the server has noticed that a session is over: whoever makes the next one would be told that there is one.
+        self.lock.query_one(UNLOCK, &[&self.schema]).await?;
+        self.lock.finished();
         Ok(())
     }
 

@@ -195,7 +195,9 @@ async fn buckets_are_updated_without_a_word_in_their_index() {
         let row = client.query_one(told, &[]).await.unwrap();
         let (updated, beside): (i64, i64) = (row.get(0), row.get(1));
         if updated.unsigned_abs() >= STREAMS * (SEALS - 1) {
-            assert!(beside * 10 >= updated * 9, "{beside} of {updated}");
+            // All of them, but where somebody, such as an analysis of a table, still saw what a seal has replaced: then those of one
+            // seal write entries, or of two.
+            assert!(beside * 4 >= updated * 3, "{beside} of {updated}");
             return;
         }
         assert!(Instant::now() < deadline, "{updated} are told");
