@@ -324,6 +324,22 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn operators_are_at_this_machine_alone() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            arguments: GatewayArgs,
+        }
+        let words = "gateway --jwks none --keys none --admin 0.0.0.0:0".split(' ');
+        let command: Command = clap::Parser::parse_from(words);
+        let refused = run(command.arguments).await;
+        assert!(
+            matches!(refused, Err(GatewayError::Admin(_))),
+            "{refused:?}"
+        );
+    }
+
     /// Every route that is shipped and the scope that it takes: whoever changes one changes this. What only reads goes on while
     /// nobody knows how often somebody has asked, and what writes does not.
     #[test]

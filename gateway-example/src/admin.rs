@@ -62,6 +62,9 @@ pub fn router(gateway: Gateway, figures: Option<PrometheusHandle>, drain: Arc<No
         .route("/instances/{service}/{instance}/{decides}", post(decide))
         .route("/drain", post(begin_draining))
         .route("/metrics", get(metrics))
+        // Where there is room for no more clients it is alive all the same.
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
         .with_state(Admin {
             gateway,
             figures,
@@ -120,6 +123,13 @@ async fn begin_draining(State(admin): State<Admin>) -> StatusCode {
     admin.gateway.begin_draining();
     admin.drain.notify_one();
     StatusCode::ACCEPTED
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    match admin.gateway.is_ready() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> String {

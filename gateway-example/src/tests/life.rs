@@ -185,12 +185,19 @@ async fn operators_see_instances_and_decide_whether_they_are_asked() {
         states.iter().all(|state| state.under_way == 0),
         "{states:?}"
     );
+    // Closed by an operator: it is asked whatever becomes of that.
+    assert_eq!(decide("balances/one/closed").await, 204);
+    let seen = answer(door.client.get(format!("{url}/instances"))).await.1;
+    assert_eq!(seen[0]["breaker"], "forcedclosed", "{seen}");
     let routes = answer(door.client.get(format!("{url}/routes"))).await.1;
     assert_eq!(routes["routes"].as_array().unwrap().len(), 4);
+    let get = async |path: &str| answer(door.client.get(format!("{url}{path}"))).await.0;
+    assert_eq!((get("/livez").await, get("/readyz").await), (200, 200));
     assert_eq!(
         answer(door.client.post(format!("{url}/drain"))).await.0,
         202
     );
     drain.notified().await;
     assert_eq!(door.get("/readyz").await.0, 503);
+    assert_eq!((get("/livez").await, get("/readyz").await), (200, 503));
 }

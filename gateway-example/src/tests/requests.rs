@@ -359,3 +359,32 @@ async fn each_request_is_put_on_record() {
     let times: Vec<&str> = records.iter().map(|record| &*record.time).collect();
     assert!(times.is_sorted() && times.iter().all(|time| time.len() == 27));
 }
+
+/// Before anybody is looked at who asks, and whatever they say of where they come from: no proxy is believed here.
+#[tokio::test]
+async fn an_address_asks_as_often_as_it_may_whoever_it_says_to_be() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace(
+        "per_address = { name = \"address\", quota = 100000, window_s = 1 }",
+        "per_address = { name = \"address\", quota = 6, window_s = 3600, burst = 6 }",
+    );
+    assert_ne!(file, FILE);
+    let door = Door::with(&file, &[("balances", &one), ("accounts-a", &one)]).await;
+    let mut answers = Vec::new();
+    for number in 0..9 {
+        let token = match number % 2 {
+            0 => door.reader(),
+            _ => "none".to_owned(),
+        };
+        let request = door.request("GET", PATH, &token);
+        let request = request.header("x-forwarded-for", format!("192.0.2.{number}"));
+        let answer = request.send().await.unwrap();
+        let retry_after = answer.headers().contains_key("retry-after");
+        answers.push((answer.status().as_u16(), retry_after));
+    }
+    let mut expected = [(200, false), (401, false)].repeat(3);
+    expected.extend([(429, true); 3]);
+    assert_eq!(answers, expected);
+    assert_eq!(behind.asked().len(), 3);
+}
