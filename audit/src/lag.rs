@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use folio_postgres::Pool;
 use folio_proofs::checkpoint::Origin;
 use tokio_postgres::{Client, Error};
+
+use crate::error::SealError;
 
 const LAG: &str = "SELECT \
      greatest((SELECT coalesce(max(position), 0) FROM store.events) - sealed.events, 0), \
@@ -31,7 +34,17 @@ pub(crate) enum Alarm {
 }
 
 impl Lag {
-    pub(crate) async fn measure(client: &Client) -> Result<Self, Error> {
+    /// Measures it over one of these connections, and tells it in the metrics.
+    pub(crate) async fn told(sealers: &Pool, log: &Origin) -> Result<Self, SealError> {
+        let connection = sealers.get().await;
+        let mut client = connection.map_err(|error| SealError::Unavailable(error.into()))?;
+        let lag = Self::measure(&client).await?;
+        client.finished();
+        lag.publish(log);
+        Ok(lag)
+    }
+
+    async fn measure(client: &Client) -> Result<Self, Error> {
         let row = client.query_one(LAG, &[]).await?;
         let age: Option<i64> = row.try_get(1)?;
         Ok(Self {
@@ -40,7 +53,7 @@ impl Lag {
         })
     }
 
-    pub(crate) fn publish(self, log: &Origin) {
+    fn publish(self, log: &Origin) {
         // A gauge takes a float; what is beyond 32 bits would be rounded, and nobody would care.
         let events = f64::from(u32::try_from(self.events).unwrap_or(u32::MAX));
         metrics::gauge!("folio_seal_lag_events", "log" => log.to_string()).set(events);

@@ -146,10 +146,7 @@ impl Sealer {
 
     /// How far the log is behind, for those who look at the metrics.
     pub(crate) async fn measure(&mut self) -> Result<(), SealError> {
-        let mut client = self.connection().await?;
-        let lag = Lag::measure(&client).await?;
-        client.finished();
-        lag.publish(self.log.origin());
+        let lag = Lag::told(&self.sealers, self.log.origin()).await?;
         self.alarm = self
             .alarm
             .hear(self.log.origin(), lag, self.settings.alarm_after);

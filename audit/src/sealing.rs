@@ -87,12 +87,7 @@ impl Sealing {
 
     async fn measure(&self) -> Result<Lag, SealError> {
         let sealers = self.database.pool(Role::Sealer, 1)?;
-        let connection = sealers.get().await;
-        let mut client = connection.map_err(|error| SealError::Unavailable(error.into()))?;
-        let lag = Lag::measure(&client).await?;
-        client.finished();
-        lag.publish(self.keys.log.origin());
-        Ok(lag)
+        Lag::told(&sealers, self.keys.log.origin()).await
     }
 
     fn publish(&self, sealing: u8) {
