@@ -48,7 +48,7 @@ pub struct AccessRecord<'a> {
 }
 
 impl AccessRecord<'_> {
-    /// Writes it at the end of `lines`, as [`Serialize`] has it and in a third of the time: that looks at each letter by itself, of names
+    /// Writes it at the end of `lines`, as [`Serialize`] has it and in half of the instructions: that looks at each letter by itself, of names
     /// which are always the same and of texts in which there is next to never anything to be found.
     pub(crate) fn write_line(&self, lines: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();

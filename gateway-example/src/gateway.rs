@@ -368,8 +368,8 @@ impl Gateway {
         line: &AccessLine,
     ) -> Result<ForService, Problem> {
         let mut headers = ForService::of(headers);
-        let is_state = headers.client(TRACESTATE).all(trace::is_state);
-        if !line.trace.is_continued() || !is_state {
+        let has_state = || headers.client(TRACESTATE).all(trace::is_state);
+        if !line.trace.is_continued() || !has_state() {
             headers.leave_out(TRACESTATE);
         }
         let mut add = |name: HeaderName, value: Option<HeaderValue>| {
