@@ -13,11 +13,13 @@
 //! * `jws.rs`, `claims.rs`: what a token looks like, and what it must say.
 //! * `public_keys.rs`, `signing_key.rs`: who is believed, and who signs. Files of both, so that one process can hand
 //!   them to another.
+//! * `key_file.rs`: who is believed by a file that changes.
 //! * `signer.rs`, `verifier.rs`: the two ends of the header.
 
 mod claims;
 mod json;
 mod jws;
+mod key_file;
 mod names;
 mod public_keys;
 mod signer;

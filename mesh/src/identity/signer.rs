@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
@@ -24,7 +24,8 @@ const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 /// A token is handed out again for half of its life, to the same for the same: signing is what costs.
 #[derive(Debug)]
 pub struct IdentitySigner {
-    key: SigningKey,
+    // The std locks: neither is held across an await.
+    key: RwLock<SigningKey>,
     issued: Mutex<LruCache<Identity, ByAudience, RandomState>>,
 }
 
@@ -42,9 +43,16 @@ impl IdentitySigner {
     #[must_use]
     pub fn new(key: SigningKey) -> Self {
         Self {
-            key,
+            key: RwLock::new(key),
             issued: Mutex::new(LruCache::with_hasher(KEPT, RandomState::default())),
         }
+    }
+
+    /// Signs with another key from now on, and hands out none of the tokens of before. Services have to know its public half by then.
+    pub fn exchange_key(&self, key: SigningKey) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clear();
     }
 
     /// The value of the [header](super::HEADER) for the service `audience`, marked as sensitive.
@@ -61,9 +69,9 @@ impl IdentitySigner {
         if let Some(token) = self.reused(identity, audience, now) {
             return Ok(token);
         }
-        let token = self
-            .key
-            .issue((ISSUER, audience), identity, LIFETIME, now)?;
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        let token = key.issue((ISSUER, audience), identity, LIFETIME, now)?;
+        drop(key);
         // As a header at once: to look at its characters with each request costs as much as to find it.
         let mut token = HeaderValue::try_from(token).map_err(|_| SignError)?;
         token.set_sensitive(true);
@@ -90,7 +98,7 @@ impl IdentitySigner {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use super::super::Scope;
+    use super::super::{Jws, Scope};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -105,6 +113,23 @@ mod tests {
     fn signer() -> IdentitySigner {
         let folder = tempfile::tempdir().unwrap();
         IdentitySigner::new(SigningKey::in_folder(folder.path()).unwrap())
+    }
+
+    #[test]
+    fn a_key_that_is_exchanged_signs_nothing_more() {
+        let (signer, now) = (signer(), UNIX_EPOCH + SECOND);
+        let key_of = || {
+            let token = signer.token(&identity("a:b"), "ledger", now).unwrap();
+            let jws = Jws::parse(token.to_str().unwrap()).unwrap();
+            jws.key_id().clone()
+        };
+        let before = key_of();
+        let folder = tempfile::tempdir().unwrap();
+        let other = SigningKey::in_folder(folder.path()).unwrap();
+        let id = other.id().clone();
+        signer.exchange_key(other);
+        assert_ne!(before, id);
+        assert_eq!(key_of(), id);
     }
 
     #[test]

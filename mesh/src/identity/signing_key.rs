@@ -13,12 +13,15 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::Identity;
 use super::names::{KeyId, Scope};
 use super::public_keys::KeysRefusal;
+
+/// Keys before the one in force that are believed yet.
+const FORMER_MAX: usize = 2;
 
 /// An Ed25519 key pair. Its id is the thumbprint of its public half.
 #[derive(Debug, Clone)]
@@ -87,7 +90,10 @@ impl SigningKey {
     /// The file with the public half, beside it.
     pub const PUBLIC_FILE: &str = "jwks.json";
 
-    /// The key in this folder. It is made if there is none, and its public half is written beside it.
+    /// The key in this folder. It is made if there is none, and its public half is written beside it, in front of those of the two keys
+    /// before it: who verifies by that file knows a new key before its first token, and tokens of the old one until they expire.
+    ///
+    /// So a key is exchanged by removing the file of its private half; one that must not be believed any more, with the public file too.
     ///
     /// Several processes may ask at once: all get the same key.
     ///
@@ -102,7 +108,9 @@ impl SigningKey {
         }
         let key = Self::from_file(&path)?;
         let public = folder.join(Self::PUBLIC_FILE);
-        let written = write_beside(&public, key.public_set().as_bytes(), 0o644)?;
+        // What cannot be read there is no key that anybody could believe.
+        let before = fs::read(&public).unwrap_or_default();
+        let written = write_beside(&public, key.public_set_before(&before).as_bytes(), 0o644)?;
         fs::rename(&written, &public).map_err(|source| KeyFileError::io(&public, source))?;
         Ok(key)
     }
@@ -146,11 +154,26 @@ impl SigningKey {
     /// The JWK set with its public half, as [`PublicKeys`](super::PublicKeys) reads it.
     #[must_use]
     pub fn public_set(&self) -> String {
-        let key = json!({
+        json!({ "keys": [self.public_half()] }).to_string()
+    }
+
+    /// The same, with the latest of a set that was in force before.
+    fn public_set_before(&self, set: &[u8]) -> String {
+        let set: Value = serde_json::from_slice(set).unwrap_or_default();
+        let former = set.get("keys").and_then(Value::as_array);
+        let is_other =
+            |key: &&Value| key.get("kid").and_then(Value::as_str) != Some(self.id.as_str());
+        let former = former.into_iter().flatten().filter(is_other);
+        let mut keys = vec![self.public_half()];
+        keys.extend(former.take(FORMER_MAX).cloned());
+        json!({ "keys": keys }).to_string()
+    }
+
+    fn public_half(&self) -> Value {
+        json!({
             "kty": "OKP", "crv": "Ed25519", "x": self.x,
             "kid": self.id.as_str(), "alg": "EdDSA", "use": "sig",
-        });
-        json!({ "keys": [key] }).to_string()
+        })
     }
 
     /// A token that says to `audience` who somebody is, good for `lifetime` from `now` on.
@@ -253,6 +276,30 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, [SigningKey::PUBLIC_FILE, SigningKey::PRIVATE_FILE]);
+    }
+
+    #[test]
+    fn a_key_that_is_exchanged_is_believed_on_until_two_others_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let private = folder.path().join(SigningKey::PRIVATE_FILE);
+        let public = folder.path().join(SigningKey::PUBLIC_FILE);
+        let mut made = Vec::new();
+        for _ in 0..4 {
+            let key = SigningKey::in_folder(folder.path()).unwrap();
+            // Whoever looks again changes nothing.
+            SigningKey::in_folder(folder.path()).unwrap();
+            made.push(key);
+            fs::remove_file(&private).unwrap();
+        }
+        let believed = PublicKeys::from_file(&public).unwrap();
+        let are_known = made.iter().map(|key| believed.key(key.id()).is_some());
+        assert_eq!(are_known.collect::<Vec<_>>(), [false, true, true, true]);
+        // One that must not be believed any more.
+        fs::remove_file(&public).unwrap();
+        let key = SigningKey::in_folder(folder.path()).unwrap();
+        let believed = PublicKeys::from_file(&public).unwrap();
+        assert!(believed.key(key.id()).is_some());
+        assert_eq!(believed.len(), 1);
     }
 
     #[test]

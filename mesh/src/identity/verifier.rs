@@ -1,12 +1,17 @@
 //! The end of the header where it is read.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
 use super::claims::{ClaimsRefusal, Expected};
 use super::jws::{Jws, JwsRefusal};
-use super::public_keys::PublicKeys;
+use super::key_file::KeyFile;
+use super::names::KeyId;
+use super::public_keys::{PublicKey, PublicKeys};
+use super::signing_key::KeyFileError;
 use super::{ISSUER, Identity};
 
 /// Tokens live for a minute, so clocks must not differ by as much as with those that clients bring.
@@ -15,8 +20,15 @@ const LEEWAY: Duration = Duration::from_secs(10);
 /// Reads who asks, in a service behind the gateway.
 #[derive(Debug, Clone)]
 pub struct IdentityVerifier {
-    keys: PublicKeys,
+    keys: Believed,
     expected: Expected,
+}
+
+/// Whose signatures are believed.
+#[derive(Debug, Clone)]
+enum Believed {
+    These(PublicKeys),
+    Of(Arc<KeyFile>),
 }
 
 /// Why nobody is believed to ask.
@@ -37,6 +49,22 @@ impl IdentityVerifier {
     /// Believes these keys, of tokens for the service of this name.
     #[must_use]
     pub fn new(keys: PublicKeys, service: &str) -> Self {
+        Self::believing(Believed::These(keys), service)
+    }
+
+    /// Believes the keys of this file, a JWK set, of tokens for the service of this name. It is read again once a minute, and when
+    /// a token names a key that it does not have, but at most once a second. Where it cannot be read any more, the keys of before are
+    /// believed on.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`].
+    pub fn of_file(path: &Path, service: &str) -> Result<Self, KeyFileError> {
+        let keys = Believed::Of(Arc::new(KeyFile::open(path)?));
+        Ok(Self::believing(keys, service))
+    }
+
+    fn believing(keys: Believed, service: &str) -> Self {
         let expected = Expected {
             issuer: ISSUER.to_owned(),
             audience: service.to_owned(),
@@ -53,12 +81,21 @@ impl IdentityVerifier {
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, IdentityRefusal> {
         let jws = Jws::parse(token)?;
         let key = self.keys.key(jws.key_id());
-        let payload = jws.verified_by(key.ok_or(IdentityRefusal::UnknownKey)?)?;
+        let payload = jws.verified_by(&key.ok_or(IdentityRefusal::UnknownKey)?)?;
         let claims = self.expected.claims(&payload, now)?;
         Ok(Identity {
             subject: claims.subject,
             scopes: claims.scopes,
         })
+    }
+}
+
+impl Believed {
+    fn key(&self, id: &KeyId) -> Option<PublicKey> {
+        match self {
+            Self::These(keys) => keys.key(id).cloned(),
+            Self::Of(file) => file.key(id),
+        }
     }
 }
 
