@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use crate::idle::{Activity, Unused};
+use crate::traffic::Traffic;
 
 /// Serves a connection until it ends. It is closed when it has been idle for that long, and when it is `told` to close: after the
-/// answer to what was asked on it by then. Where nothing of an answer was taken for that long it is broken off.
+/// answer to what was asked on it by then. Where nothing of an answer was taken for that long it is broken off, and where it is flooded,
+/// once that is said.
 ///
 /// # Cancel safety
 ///
@@ -22,6 +24,7 @@ use crate::idle::{Activity, Unused};
 pub(crate) async fn hold<C: GracefulConnection>(
     connection: C,
     activity: Activity,
+    traffic: Traffic,
     idle: Duration,
     mut told: watch::Receiver<()>,
 ) -> Result<(), C::Error> {
@@ -37,9 +40,24 @@ pub(crate) async fn hold<C: GracefulConnection>(
                 }
             };
             let mut over = FuturesUnordered::from_iter([over]);
+            // It stops of itself now and then, however much comes.
+            let served = poll_fn(|task| match connection.as_mut().poll(task) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if traffic.is_flood() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return ended,
+                ended = served => match ended {
+                    Some(ended) => return ended,
+                    None => {
+                        metrics::counter!("folio_gateway_floods_total").increment(1);
+                        connection.as_mut().graceful_shutdown();
+                        // Once: what it writes then is that it goes away.
+                        let _ = poll_fn(|task| Poll::Ready(connection.as_mut().poll(task))).await;
+                        return Ok(());
+                    }
+                },
                 unused = over.next() => if is_closing || unused == Some(Unused::Stalled) {
                     return Ok(());
                 },
@@ -98,7 +116,9 @@ mod tests {
             let held = tokio::spawn(async move {
                 let builder = Builder::new(TokioExecutor::new());
                 let connection = builder.serve_connection(TokioIo::new(stream), service);
-                hold(connection, activity, PATIENCE, told).await.unwrap();
+                hold(connection, activity, Traffic::begin(), PATIENCE, told)
+                    .await
+                    .unwrap();
             });
             for _ in 0..requests_before {
                 client.write_all(REQUEST).unwrap();

@@ -1,19 +1,20 @@
 //! One OpenAPI document out of those of all services: their operations under the paths of the door.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::gateway::Told;
 use crate::route::Route;
 use crate::upstream::Upstreams;
 
-/// How long a document is kept.
+/// How long a document is kept, and one in which a service is missing: whoever asks often has all services asked that often.
 const KEPT: Duration = Duration::from_secs(30);
+const KEPT_IN_PART: Duration = Duration::from_secs(2);
 /// Longest wait for the document of a service. One that gives none is left out until it does.
 const WITHIN: Duration = Duration::from_secs(2);
 const SCHEMAS: &str = "\"#/components/schemas/";
@@ -21,6 +22,7 @@ const SCHEMAS: &str = "\"#/components/schemas/";
 /// The merged document, for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
+    // Held while services are asked: whoever asks meanwhile waits for the same document.
     kept: Mutex<Option<Kept>>,
 }
 
@@ -34,26 +36,22 @@ struct Kept {
 impl Documents {
     /// The document of the routes that are in force.
     pub(crate) async fn merged(&self, told: &Told, upstreams: &Upstreams) -> Bytes {
-        // Nothing panics under this lock.
-        let kept = self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let is_new = |kept: &Kept| kept.version == told.version && kept.until > Instant::now();
-        if let Some(kept) = kept.filter(is_new) {
-            return kept.document;
+        let mut kept = self.kept.lock().await;
+        let is_new = |kept: &&Kept| kept.version == told.version && kept.until > Instant::now();
+        if let Some(kept) = kept.as_ref().filter(is_new) {
+            return kept.document.clone();
         }
         let (document, is_whole) = merge(told, upstreams).await;
         let document = Bytes::from(document.to_string());
-        if is_whole {
-            let kept = Kept {
-                until: Instant::now() + KEPT,
-                version: told.version,
-                document: document.clone(),
-            };
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        }
+        let good_for = match is_whole {
+            true => KEPT,
+            false => KEPT_IN_PART,
+        };
+        *kept = Some(Kept {
+            until: Instant::now() + good_for,
+            version: told.version,
+            document: document.clone(),
+        });
         document
     }
 }

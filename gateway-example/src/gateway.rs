@@ -4,15 +4,18 @@
 //! is asked for before it is known how often they have.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::mem::take;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use folio_mesh::Deadline;
 use folio_mesh::deadline::HEADER;
-use folio_mesh::identity::{self, IdentitySigner};
+use folio_mesh::identity::{self, IdentitySigner, SigningKey};
+use futures_util::FutureExt as _;
 use hyper::body::Body;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -45,8 +48,14 @@ const DEADLINE: HeaderName = HeaderName::from_static(HEADER);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const IDENTITY: HeaderName = HeaderName::from_static(identity::HEADER);
 const ACTOR: HeaderName = HeaderName::from_static("folio-actor");
+/// What the door answers itself: whether it is alive, and should be sent requests, and what may be asked.
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
+const DOCUMENT: &str = "/openapi.json";
 /// When asking again may help where there is no room.
 const NO_ROOM: Duration = Duration::from_secs(1);
+/// The method of a request whose method is not known.
+static UNREAD: LazyLock<Method> = LazyLock::new(|| Method::from_bytes(b"-").unwrap_or_default());
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The one front door. Clones are the same one.
@@ -146,6 +155,21 @@ impl Gateway {
         Ok(version)
     }
 
+    /// Vouches with another key from now on. Services have to know its public half by then.
+    pub fn exchange_key(&self, key: SigningKey) {
+        self.shared.identity.exchange_key(key);
+        tracing::info!("the key by which the gateway vouches is exchanged");
+    }
+
+    /// Fetches the keys of who issues tokens: nobody is believed from then on by one that was withdrawn before.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Authenticator::refresh`].
+    pub async fn refresh_issuer(&self) {
+        self.shared.authenticator.refresh().await;
+    }
+
     /// From now on it says that it is not ready, so that nobody sends it new requests; it answers those that come.
     pub fn begin_draining(&self) {
         self.shared.is_draining.store(true, Ordering::SeqCst);
@@ -173,6 +197,24 @@ impl Gateway {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&told)
+    }
+
+    /// Puts a request on record that could not even be read, by what its connection ended with.
+    pub(crate) fn note_unread(&self, client: Client, error: &(dyn Error + 'static)) {
+        let unread = error.downcast_ref::<hyper::Error>();
+        let Some(error) = unread.filter(|error| error.is_parse()) else {
+            return;
+        };
+        // What has been said of it by then.
+        let status = match error.is_parse_too_large() {
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        let trace = Trace::of(&HeaderMap::new());
+        let log = self.shared.access_log.clone();
+        let mut line = AccessLine::begin(UNREAD.clone(), trace, client, log);
+        line.code = Some("request_unreadable");
+        line.end(status);
     }
 
     /// Answers a request that has come from `peer`.
@@ -204,7 +246,7 @@ impl Gateway {
         );
         let origin = allowed_origin(&head.headers, &told.config.origins);
         async move {
-            let answer = self.answer(&told, &mut head, body, &mut line).await;
+            let answer = caught(self.answer(&told, &mut head, body, &mut line)).await;
             let mut answer = answer.unwrap_or_else(|problem| {
                 line.code = Some(problem.code());
                 problem.answer(&trace.correlation_id().to_string())
@@ -245,15 +287,18 @@ impl Gateway {
         if client != line.client.address() {
             line.client = Client::at(client);
         }
-        if let Some((path, answer)) = self.own(&head.method, uri.path()).await {
-            line.place = Place::Own(path);
-            return Ok(answer);
+        let own = own(&head.method, uri.path());
+        line.place = own.map_or(Place::None, Place::Own);
+        // How it is is said also where there is room for nobody.
+        match own {
+            Some(LIVEZ) => return Ok(text(StatusCode::OK, "alive\n")),
+            Some(READYZ) => return Ok(self.readiness()),
+            Some(_) | None => {}
         }
-        if let Some(answer) = preflight(head, &told.config.origins) {
-            return Ok(answer);
+        let matched = told.routes.find(&head.method, uri.path());
+        if let Ok(matched) = &matched {
+            line.place = Place::Route(Arc::clone(&matched.route));
         }
-        let matched = told.routes.find(&head.method, uri.path())?;
-        line.place = Place::Route(Arc::clone(&matched.route));
         let place = Arc::clone(&self.shared.requests).try_acquire_owned();
         let place = place.map_err(|_| no_room())?;
         // How often the address may ask yet is told only where it is refused.
@@ -262,6 +307,14 @@ impl Gateway {
             .limits
             .check_address(line.client.address())
             .map_err(limited)?;
+        if let Some(answer) = preflight(head, &told.config.origins) {
+            return Ok(answer);
+        }
+        if own == Some(DOCUMENT) {
+            // In a box, or every request would be as large as what this needs.
+            return Ok(Box::pin(self.document(told)).await);
+        }
+        let matched = matched?;
         let deadline = deadline(headers, line.began, matched.route.timeout)?;
         let asks = match &matched.route.scope {
             Some(scope) => Some(self.known(headers, &matched, scope, line).await?),
@@ -328,31 +381,15 @@ impl Gateway {
         Ok((principal, decision))
     }
 
-    /// What the door answers itself, and where.
-    async fn own(
-        &self,
-        method: &Method,
-        path: &str,
-    ) -> Option<(&'static str, Response<AnswerBody>)> {
-        if method != Method::GET {
-            return None;
+    fn readiness(&self) -> Response<AnswerBody> {
+        match self.is_ready() {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         }
-        Some(match path {
-            "/livez" => ("/livez", text(StatusCode::OK, "alive\n")),
-            "/readyz" if self.is_ready() => ("/readyz", text(StatusCode::OK, "ready\n")),
-            "/readyz" => (
-                "/readyz",
-                text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            ),
-            // In a box, or every request would be as large as what this needs.
-            "/openapi.json" => ("/openapi.json", Box::pin(self.document()).await),
-            _ => return None,
-        })
     }
 
-    async fn document(&self) -> Response<AnswerBody> {
-        let told = self.told();
-        let document = self.shared.documents.merged(&told, &self.shared.upstreams);
+    async fn document(&self, told: &Told) -> Response<AnswerBody> {
+        let document = self.shared.documents.merged(told, &self.shared.upstreams);
         let mut answer = Response::new(AnswerBody::whole(document.await));
         let json = HeaderValue::from_static("application/json");
         answer.headers_mut().insert(CONTENT_TYPE, json);
@@ -396,6 +433,29 @@ impl Gateway {
         }
         Ok(headers)
     }
+}
+
+/// What the door answers itself.
+fn own(method: &Method, path: &str) -> Option<&'static str> {
+    let is_asked = |own: &&&str| method == Method::GET && **own == path;
+    [LIVEZ, READYZ, DOCUMENT].iter().find(is_asked).copied()
+}
+
+/// What `answering` comes to. Whatever goes wrong in it is the end of one request, and not of a connection with its others.
+fn caught<T>(
+    answering: impl Future<Output = Result<T, Problem>>,
+) -> impl Future<Output = Result<T, Problem>> {
+    // What a panic leaves half done is of this request alone; what requests share is never held where anything panics.
+    AssertUnwindSafe(answering).catch_unwind().map(|caught| {
+        caught.unwrap_or_else(|_| {
+            tracing::error!("a request has failed inside of the gateway");
+            Err(Problem::client(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the gateway has failed, and it is not known what was done; look that up before you send it again",
+            ))
+        })
+    })
 }
 
 /// A path of a service, with the query of the request.
@@ -497,4 +557,20 @@ fn preflight(head: &Parts, allowed: &BTreeSet<String>) -> Option<Response<Answer
         }
         answer
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_panics_is_the_end_of_one_request() {
+        let panics = async { panic!("as if something were wrong") };
+        let problem = caught::<()>(panics).await.unwrap_err();
+        assert_eq!(
+            (problem.status().as_u16(), problem.code()),
+            (500, "internal")
+        );
+        assert_eq!(caught(async { Ok(7) }).await, Ok(7));
+    }
 }

@@ -6,12 +6,14 @@
 //!
 //! ```text
 //! connection: bounds in all and per address, time and size of headers, HTTP/2 resets        listen
+//!             idle, stalled or flooded                                                      connection, idle, traffic
 //!   → trace, access log                                                                     gateway, trace, access
 //!   → one meaning: authority, path                                                          headers, path
 //!   → whose address it is, behind proxies that are believed                                 address
-//!   → the door's own routes; CORS
+//!   → whether the door is well
 //!   → route                                                                                 route
 //!   → room for one more; how often the address has asked                                    limits
+//!   → CORS; the document of all services                                                    documents
 //!   → deadline → who asks → how often they have → what they may                             auth, limits
 //!   → Idempotency-Key → body, whole                                                         body
 //!   → headers of the door's own, and who asks, signed                                       headers
@@ -44,6 +46,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod traffic;
 mod upstream;
 mod workers;
 

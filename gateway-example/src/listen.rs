@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -25,6 +25,7 @@ use crate::connection::hold;
 use crate::gateway::Gateway;
 use crate::idle::Activity;
 use crate::limits::LimitKey;
+use crate::traffic::{Metered, Traffic};
 use crate::workers::Workers;
 
 /// Wait after the system has no more room for a connection.
@@ -113,18 +114,24 @@ pub async fn serve(
                 return;
             };
             let client = Client::at(peer);
-            let activity = Activity::begin();
-            let asked = activity.clone();
+            let (activity, traffic) = (Activity::begin(), Traffic::begin());
+            let (asked, expected) = (activity.clone(), traffic.clone());
+            let (door, of_client) = (gateway.clone(), client.clone());
             let service = service_fn(move |request: Request<Incoming>| {
                 let busy = asked.busy();
-                let answer = gateway.clone().handle(request, client.clone());
+                let body = request.body().size_hint().upper();
+                let body = body.unwrap_or(u64::MAX).min(bounds.body_bytes.into());
+                expected.expect(bounds.header_bytes.into(), body);
+                let answer = door.clone().handle(request, of_client.clone());
                 answer.map(|mut answer| {
                     answer.body_mut().keep_busy(busy);
                     Ok::<_, Infallible>(answer)
                 })
             });
-            let connection = builder.serve_connection(prepared(stream), service);
-            if let Err(error) = hold(connection, activity, idle, told).await {
+            let stream = prepared(stream, traffic.clone());
+            let connection = builder.serve_connection(stream, service);
+            if let Err(error) = hold(connection, activity, traffic, idle, told).await {
+                gateway.note_unread(client, &*error);
                 tracing::debug!(error, %peer, "a connection ended badly");
             }
         });
@@ -140,10 +147,10 @@ pub async fn serve(
     Ok(())
 }
 
-fn prepared(stream: TcpStream) -> TokioIo<TcpStream> {
+fn prepared(stream: TcpStream, traffic: Traffic) -> TokioIo<Metered<TcpStream>> {
     // An answer is written in one go; waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
-    TokioIo::new(stream)
+    TokioIo::new(Metered::new(stream, traffic))
 }
 
 fn builder(bounds: Bounds) -> Builder<TokioExecutor> {

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use folio_core::breaker::{CallOutcome, InvalidSettings};
 use folio_mesh::balance::InstanceCall;
 use folio_mesh::deadline;
-use folio_mesh::discovery::{Discovery, Instance, InstanceId, InvalidName, ServiceName};
+use folio_mesh::discovery::{
+    Discovery, Incarnation, Instance, InstanceId, InvalidName, ServiceName,
+};
 use folio_mesh::{BalanceSettings, Balancer, Deadline, Pick, RetryBudget};
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{HeaderName, HeaderValue};
@@ -34,7 +36,7 @@ const INSTANCE: HeaderName = HeaderName::from_static("folio-instance");
 /// What a request keeps of its deadline to make the answer its own.
 const MARGIN: Duration = Duration::from_millis(20);
 /// Most retries for a hundred requests, and those a second that may be had anyway.
-const RETRIES_PERCENT: u8 = 20;
+const RETRIES_PERCENT: u8 = 10;
 const RETRIES_RESERVE: u32 = 10;
 /// Instances that are asked for one request at most.
 const TRIES_MAX: usize = 3;
@@ -226,7 +228,10 @@ impl Asked<'_> {
         let mut headers = self.headers.to_headers();
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         headers.insert(DEADLINE, HeaderValue::from(left_ms));
-        if let Ok(id) = HeaderValue::from_str(instance.id.as_str()) {
+        // Of one that was only said to be there nobody knows which one it is.
+        if instance.incarnation != Incarnation::NONE
+            && let Ok(id) = HeaderValue::from_str(instance.id.as_str())
+        {
             headers.insert(INSTANCE, id);
         }
         *request.headers_mut() = headers;

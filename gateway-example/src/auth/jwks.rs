@@ -130,6 +130,17 @@ impl KeySet {
         self.0.shared.find(id)
     }
 
+    /// Fetches them now, and waits until that has ended, in whichever way.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: they are fetched all the same.
+    pub async fn refresh(&self) {
+        let begun = self.0.shared.state.borrow().begun;
+        self.0.shared.wanted.notify_one();
+        self.0.shared.has_ended(begun.saturating_add(1)).await;
+    }
+
     /// Waits until there are keys.
     ///
     /// # Cancel safety

@@ -59,6 +59,15 @@ impl TokenVerifier {
         Self { keys, expected }
     }
 
+    /// Fetches the keys of the issuer now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn refresh(&self) {
+        self.keys.refresh().await;
+    }
+
     /// Who asks, by a token that was brought at this time.
     ///
     /// # Errors

@@ -83,8 +83,15 @@ impl Authenticator {
         self.api_keys.as_ref()
     }
 
-    /// Verifies every token again, for when one has to be refused that was good just before.
-    pub fn forget_verified(&self) {
+    /// Fetches the keys of the issuer, and verifies every token again: from then on nobody is believed by a key that was withdrawn
+    /// before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Where the future is dropped, tokens may be believed on that were known.
+    pub async fn refresh(&self) {
+        self.tokens.refresh().await;
+        // Not before: they would be verified by the keys that are to be forgotten.
         self.verified.forget();
     }
 

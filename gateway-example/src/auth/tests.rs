@@ -126,16 +126,43 @@ async fn a_token_that_expired_is_refused_though_it_was_known() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_known_is_verified_again_when_all_are_forgotten() {
+async fn a_token_that_is_known_is_verified_again_when_the_keys_are_fetched() {
     let (key, other) = (TestKey::ed("k1"), TestKey::ed("k1"));
     let mut authenticator = authenticator(&key).await;
     let headers = headers(&[&format!("Bearer {}", key.token(&claims()))]);
     assert!(authenticator.authenticate(&headers).await.is_ok());
     authenticator.tokens = verifier(&[&other]).await;
     assert!(authenticator.authenticate(&headers).await.is_ok());
-    authenticator.forget_verified();
+    authenticator.refresh().await;
     let refusal = authenticator.authenticate(&headers).await.unwrap_err();
     assert_eq!(refusal.code(), "token_invalid");
+}
+
+/// By themselves they are fetched every five minutes, and who is known is not looked at for half a minute more.
+#[tokio::test]
+async fn who_is_signed_for_by_a_withdrawn_key_is_refused_once_the_keys_are_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = || LocalIssuer::in_folder(folder.path(), ISSUER, AUDIENCE).unwrap();
+    let token = |issuer: &LocalIssuer| {
+        let (ada, scopes) = ("ada".parse().unwrap(), Scope::parse_all("a:b").unwrap());
+        let token = issuer.issue(&ada, &scopes, Duration::from_secs(60));
+        headers(&[&format!("Bearer {}", token.unwrap())])
+    };
+    let stolen = issuer();
+    let keys = KeySet::start(KeySource::file(stolen.jwks()), KeySetSettings::default());
+    keys.ready().await;
+    let authenticator = Authenticator::new(TokenVerifier::new(keys, ISSUER, AUDIENCE), None);
+    let by_stolen = token(&stolen);
+    assert!(authenticator.authenticate(&by_stolen).await.is_ok());
+    for file in [SigningKey::PRIVATE_FILE, SigningKey::PUBLIC_FILE] {
+        std::fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    let by_new = token(&issuer());
+    assert!(authenticator.authenticate(&by_stolen).await.is_ok());
+    authenticator.refresh().await;
+    let refusal = authenticator.authenticate(&by_stolen).await.unwrap_err();
+    assert_eq!(refusal.code(), "token_invalid");
+    assert!(authenticator.authenticate(&by_new).await.is_ok());
 }
 
 #[tokio::test]

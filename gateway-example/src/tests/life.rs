@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use folio_mesh::balance::EndpointState;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Behind, Door, FILE, PATIENCE, answer};
 use crate::{GatewayConfig, InvalidConfig, admin};
@@ -125,6 +128,91 @@ async fn whoever_had_just_connected_to_a_door_that_closes_is_answered() {
     stopping.await.unwrap();
 }
 
+/// A connection of HTTP/2 is told to go away, and what was asked on it before is answered.
+#[tokio::test]
+async fn a_stream_that_is_open_when_a_door_stops_is_answered() {
+    let behind = Behind::start().await;
+    let mut door = Door::before(&behind).await;
+    let stream = TokioIo::new(TcpStream::connect(door.address).await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connected = tokio::spawn(connection);
+    let request = |path: &str| {
+        let request = hyper::Request::get(format!("http://{}{path}", door.address));
+        let request = request.header("authorization", format!("Bearer {}", door.reader()));
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let answering = sender.send_request(request("/v1/stream"));
+    let (after, deadline) = (request(PATH), Instant::now() + PATIENCE);
+    while behind.asked().is_empty() {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(5)).await;
+    }
+    let (answer, ()) = tokio::join!(answering, door.stop());
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(
+        !answer
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .is_empty()
+    );
+    // It was told to go, and went: nothing was broken off.
+    timeout(PATIENCE, connected)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(sender.send_request(after).await.is_err());
+}
+
+/// Whoever does not come to an end is not waited for without end.
+#[tokio::test]
+async fn a_door_that_stops_breaks_off_what_is_not_through_in_time() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace("drain_ms = 5000", "drain_ms = 100");
+    assert_ne!(file, FILE);
+    let mut door = Door::with(&file, &[("balances", &one)]).await;
+    let request = door.request("GET", super::LARGE, &door.reader());
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // Nothing more of it is taken: it would go on for as long as this test likes.
+    door.stop().await;
+    let rest = timeout(PATIENCE, async {
+        while let Some(piece) = answer.chunk().await? {
+            drop(piece);
+        }
+        Ok::<_, reqwest::Error>(())
+    });
+    assert!(rest.await.unwrap().is_err(), "it is seen to be cut off");
+}
+
+#[tokio::test]
+async fn what_is_under_way_goes_where_it_was_to_go() {
+    let behind = Behind::start().await;
+    let door = Arc::new(Door::before(&behind).await);
+    let under_way = {
+        let door = Arc::clone(&door);
+        tokio::spawn(async move { door.get("/v1/stream").await })
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while behind.asked().is_empty() {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(5)).await;
+    }
+    let without = FILE.replace("\"/v1/stream\"\nservice", "\"/v1/other\"\nservice");
+    assert_ne!(without, FILE);
+    door.gateway
+        .reload(GatewayConfig::parse(&without).unwrap())
+        .unwrap();
+    assert_eq!(door.get("/v1/stream").await.0, 404);
+    assert_eq!(under_way.await.unwrap().0, 200);
+}
+
 #[tokio::test]
 async fn routes_are_exchanged_as_a_whole_or_not_at_all() {
     let behind = Behind::start().await;
@@ -154,16 +242,45 @@ async fn routes_are_exchanged_as_a_whole_or_not_at_all() {
     assert_eq!(door.get("/v1/konten/alice").await.0, 200);
 }
 
+/// Where operators look.
+async fn operators(door: &Door, drain: &Arc<Notify>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = admin::router(door.gateway.clone(), None, Arc::clone(drain));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+/// Whoever takes it for dead would restart it, and all who come again would be there at once.
+#[tokio::test]
+async fn a_door_with_room_for_nobody_more_says_that_it_is_alive() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace("connections = 64", "connections = 4");
+    assert_ne!(file, FILE);
+    let door = Door::with(&file, &[("balances", &one)]).await;
+    let operators = operators(&door, &Arc::default()).await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        idle.push(TcpStream::connect(door.address).await.unwrap());
+    }
+    let mut refused = TcpStream::connect(door.address).await.unwrap();
+    let mut byte = [0];
+    let read = timeout(PATIENCE, refused.read(&mut byte)).await.unwrap();
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    for path in ["/livez", "/readyz"] {
+        let well = answer(door.client.get(format!("{operators}{path}"))).await;
+        assert_eq!(well.0, 200, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn operators_see_instances_and_decide_whether_they_are_asked() {
     let (one, two) = (Behind::start().await, Behind::start().await);
     let instances = [("one", one.address), ("two", two.address)];
     let door = Door::with(FILE, &[("balances", &instances)]).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let drain = Arc::new(Notify::new());
-    let router = admin::router(door.gateway.clone(), None, Arc::clone(&drain));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let url = operators(&door, &drain).await;
     let seen = answer(door.client.get(format!("{url}/instances"))).await.1;
     assert_eq!(seen.as_array().unwrap().len(), 2, "{seen}");
     assert_eq!(seen[0]["breaker"], "closed");

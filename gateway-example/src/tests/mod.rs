@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::auth::{Authenticator, KeySet, KeySetSettings, KeySource, LocalIssuer, TokenVerifier};
-use crate::limits::{Limits, LimitsConfig};
+use crate::limits::{Limits, LimitsConfig, LimitsDatabase};
 use crate::{AccessLog, AccessRecord, Gateway, GatewayConfig, LogFile, Upstreams, serve};
 
 /// What is large.
@@ -131,6 +131,14 @@ impl Door {
     }
 
     async fn with(file: &str, services: &[(&str, &[(&str, SocketAddr)])]) -> Self {
+        Self::with_limits(file, services, None).await
+    }
+
+    async fn with_limits(
+        file: &str,
+        services: &[(&str, &[(&str, SocketAddr)])],
+        shared: Option<LimitsDatabase>,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let issuer = LocalIssuer::in_folder(&folder.path().join("issuer"), "issuer", "folio");
         let issuer = issuer.unwrap();
@@ -148,7 +156,7 @@ impl Door {
             per_address: config.per_address.clone(),
             per_principal: config.per_principal.clone(),
             keys_max: LimitsConfig::KEYS_MAX,
-            shared: None,
+            shared,
         });
         let bounds = config.bounds;
         let records = folder.path().join("access.log");

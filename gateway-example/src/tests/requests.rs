@@ -8,6 +8,7 @@ use folio_mesh::identity::{PublicKeys, SigningKey};
 use serde_json::json;
 
 use super::{Behind, Door, FILE, PATIENCE, answer};
+use crate::limits::LimitsDatabase;
 
 const PATH: &str = "/v1/accounts/alice";
 
@@ -387,4 +388,111 @@ async fn an_address_asks_as_often_as_it_may_whoever_it_says_to_be() {
     expected.extend([(429, true); 3]);
     assert_eq!(answers, expected);
     assert_eq!(behind.asked().len(), 3);
+}
+
+/// By the address that a proxy which is believed says, and by the network of that: a host may take any address of its own.
+#[tokio::test]
+async fn behind_a_proxy_it_is_the_network_of_the_client_that_asks_too_often() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace(
+        "per_address = { name = \"address\", quota = 100000, window_s = 1 }",
+        "per_address = { name = \"address\", quota = 2, window_s = 3600, burst = 2 }\n\
+         trusted_proxies = { ranges = [\"127.0.0.1\"] }",
+    );
+    assert_ne!(file, FILE);
+    let door = Door::with(&file, &[("balances", &one)]).await;
+    let ask = async |forwarded: &str| {
+        let request = door.request("GET", PATH, &door.reader());
+        answer(request.header("x-forwarded-for", forwarded)).await.0
+    };
+    assert_eq!(ask("2001:db8::1").await, 200);
+    // What a client writes before that is worth nothing, and the last bits are its own to choose.
+    assert_eq!(ask("192.0.2.1, 2001:db8::ffff:1").await, 200);
+    assert_eq!(ask("2001:db8::2").await, 429);
+    assert_eq!(ask("192.0.2.2, 2001:db8:0:0:abcd::2").await, 429);
+    assert_eq!(ask("2001:db8:0:1::1").await, 200);
+    let told = &behind.asked()[1]["headers"]["x-forwarded-for"];
+    assert_eq!(told, "2001:db8::ffff:1");
+}
+
+/// Nobody knows how often somebody has asked elsewhere: what only reads goes on, and what moves money does not.
+#[tokio::test]
+async fn while_nobody_knows_how_often_somebody_asked_what_writes_is_refused_and_what_reads_is_not()
+{
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace(
+        "scope = \"ledger:read\"",
+        "scope = \"ledger:read\"\nlimits_unavailable = \"open\"",
+    );
+    let mut server = tokio_postgres::Config::new();
+    server.host("/nowhere").user("nobody");
+    let shared = LimitsDatabase::new(server, "nothing");
+    let services = [("balances", &one[..]), ("accounts-a", &one)];
+    let door = Door::with_limits(&file, &services, Some(shared)).await;
+    for round in 0..3 {
+        assert_eq!(door.get(PATH).await.0, 200);
+        let (status, body) = door.debit(&format!("k{round}")).await;
+        assert_eq!((status, &body["code"]), (503, &json!("limits_unavailable")));
+    }
+    assert_eq!(behind.asked().len(), 3);
+}
+
+/// The server that reads requests refuses them without asking the door.
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_put_on_record_too() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let large = format!("host: a\r\nx: {}\r\n", "a".repeat(64 * 1_024));
+    door.raw_get(PATH, &large).await;
+    door.raw(b"no request\r\n\r\n").await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while door.records().len() < 2 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let records = door.records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| {
+            (
+                &*record.method,
+                record.status,
+                record.code.as_deref(),
+                &*record.peer,
+            )
+        })
+        .collect();
+    let unread = Some("request_unreadable");
+    assert_eq!(
+        told,
+        [
+            ("-", 431, unread, "127.0.0.1"),
+            ("-", 400, unread, "127.0.0.1")
+        ]
+    );
+}
+
+/// A page asks before each request, and whoever asks for the document has all services asked: both count.
+#[tokio::test]
+async fn what_needs_no_token_is_asked_as_often_as_an_address_may() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace(
+        "per_address = { name = \"address\", quota = 100000, window_s = 1 }",
+        "per_address = { name = \"address\", quota = 2, window_s = 3600, burst = 2 }",
+    );
+    let door = Door::with(&file, &[("balances", &one)]).await;
+    let preflight = door
+        .request("OPTIONS", PATH, "")
+        .header("origin", "https://bank.example");
+    let preflight = preflight.header("access-control-request-method", "GET");
+    assert_eq!(answer(preflight.try_clone().unwrap()).await.0, 204);
+    assert_eq!(door.get("/openapi.json").await.0, 200);
+    assert_eq!(door.get("/openapi.json").await.0, 429);
+    assert_eq!(answer(preflight).await.0, 429);
+    assert_eq!(door.get("/nowhere").await.0, 429);
+    // Whether it is well is not.
+    assert_eq!(door.get("/livez").await.0, 200);
 }

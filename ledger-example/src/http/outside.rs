@@ -17,6 +17,7 @@ use std::time::Duration;
 use folio_core::Cause;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings};
 use folio_mesh::deadline::HEADER;
+use folio_mesh::discovery::Incarnation;
 use folio_mesh::{
     Again, BreakerError, BreakerLayer, CircuitBreaker, Deadline, NoInstance, Pick, Retries,
     RetryBudget, TimeLimitError, TimeLimitLayer,
@@ -318,8 +319,11 @@ impl Call {
         // An http URL takes any of both.
         let _ = self.url.set_ip_host(instance.address.ip());
         let _ = self.url.set_port(Some(instance.address.port()));
-        self.headers
-            .push((INSTANCE.to_owned(), instance.id.to_string()));
+        // Of one that was only said to be there nobody knows which one it is.
+        if instance.incarnation != Incarnation::NONE {
+            self.headers
+                .push((INSTANCE.to_owned(), instance.id.to_string()));
+        }
         let answer = self.send(http).await;
         picked.record(match &answer {
             Ok(_) => CallOutcome::Success,
