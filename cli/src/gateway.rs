@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use folio_mesh::discovery::{Discovery, Registry};
+use folio_mesh::discovery::Discovery;
 use folio_mesh::identity::{KeyFileError, SigningKey};
 use folio_mesh::{BalanceSettings, IdentitySigner};
 use folio_postgres::{MigrateError, PoolError, ProvisionError, Role};
@@ -53,7 +53,8 @@ pub struct GatewayArgs {
     listen: ListenArgs,
     #[command(flatten)]
     mesh: MeshArgs,
-    /// Which requests go where, a TOML file; read again at SIGHUP. Without it, the routes of the ledger.
+    /// Which requests go where, a TOML file. Without it, the routes of the ledger. It is read again at SIGHUP, and so are the keys of both
+    /// folders.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The public keys of who issues tokens, a JWKS file.
@@ -101,12 +102,12 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
     }
     let config = arguments.read()?;
     let figures = figures::recorded();
-    let registry = arguments.mesh.open()?.discovery();
-    let registry = registry.ok_or(GatewayError::NoRegistry)?;
+    let discovery = arguments.mesh.open()?.discovery();
+    let discovery = discovery.ok_or(GatewayError::FindsNobody)?;
     let bounds = config.bounds;
     let access_log = arguments.access_log()?;
     let gateway = arguments
-        .gateway(config, &registry, access_log.clone())
+        .gateway(config, &*discovery, access_log.clone())
         .await?;
     let listener = arguments.listen.bind(PORTS.gateway)?;
     let address = listener.local_addr().map_err(GatewayError::Serve)?;
@@ -121,7 +122,8 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
         router,
         std::future::pending(),
     ));
-    let reloading = tokio::spawn(reload(gateway.clone(), arguments.config.clone()));
+    let (config, keys) = (arguments.config.clone(), arguments.keys.clone());
+    let reloading = tokio::spawn(reload(gateway.clone(), config, keys));
     let listen = arguments.listen.clone();
     let stop = async move {
         tokio::select! {
@@ -165,10 +167,9 @@ impl GatewayArgs {
     async fn gateway(
         &self,
         config: GatewayConfig,
-        registry: &Registry,
+        discovery: &dyn Discovery,
         access_log: Option<AccessLog>,
     ) -> Result<Gateway, GatewayError> {
-        let discovery: &dyn Discovery = registry;
         let settings = BalanceSettings {
             patience: PATIENCE,
             ..BalanceSettings::default()
@@ -206,17 +207,29 @@ impl GatewayArgs {
     }
 }
 
-/// Reads the routes again at each SIGHUP. What is wrong is told, and all stays as it is.
-async fn reload(gateway: Gateway, file: Option<PathBuf>) {
-    let (Some(file), Ok(mut hang_up)) = (file, signal(SignalKind::hangup())) else {
+/// Reads the routes and the keys again at each SIGHUP. What is wrong is told, and stays as it is.
+async fn reload(gateway: Gateway, routes: Option<PathBuf>, keys: PathBuf) {
+    let Ok(mut hang_up) = signal(SignalKind::hangup()) else {
         return;
     };
     while hang_up.recv().await.is_some() {
-        let reloaded = GatewayConfig::read(&file).and_then(|config| gateway.reload(config));
+        let config = routes.as_ref().map(|file| GatewayConfig::read(file));
+        let reloaded = config.transpose().and_then(|config| {
+            let config = config.map(|config| gateway.reload(config));
+            config.transpose()
+        });
         if let Err(error) = reloaded {
             let cause = folio_core::error_chain(&error);
             tracing::error!(cause, "the routes stay as they are");
         }
+        match SigningKey::in_folder(&keys) {
+            Ok(key) => gateway.exchange_key(key),
+            Err(error) => {
+                let cause = folio_core::error_chain(&error);
+                tracing::error!(cause, "the key by which the gateway vouches stays as it is");
+            }
+        }
+        gateway.refresh_issuer().await;
     }
 }
 
@@ -249,8 +262,10 @@ pub enum GatewayError {
     )]
     Admin(SocketAddr),
     /// It finds nobody.
-    #[error("the gateway finds services by a registry; name it with --registry-url")]
-    NoRegistry,
+    #[error(
+        "the gateway finds no services; name their registry with --registry-url, or say where they are with --seed"
+    )]
+    FindsNobody,
     /// The server cannot be used.
     #[error(transparent)]
     Server(#[from] ServerError),

@@ -1,5 +1,7 @@
 //! Being found by others, and finding them: what all services have in common.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use clap::Args;
 use folio_mesh::discovery::{
     Discovery, InvalidName, NewInstance, OpenRegistryError, Registry, RegistrySettings, Status,
 };
-use folio_mesh::identity::{KeyFileError, PublicKeys};
+use folio_mesh::identity::KeyFileError;
 use folio_mesh::{
     BalanceSettings, Balancer, IdentityVerifier, InstanceId, ServiceName, StaticList,
 };
@@ -42,6 +44,10 @@ pub struct MeshArgs {
         value_name = "URL"
     )]
     registry_url: Option<String>,
+    /// Where instances of a service are until the registry answers, and for good where there is none:
+    /// `accounts-a=127.0.0.1:7401,127.0.0.1:7411`. Once for each service.
+    #[arg(long = "seed", value_name = "SERVICE=ADDRESS")]
+    seeds: Vec<Seed>,
     /// Which instance of its service this one is: lower-case letters, digits and hyphens. One that comes with the id of
     /// another one takes it over.
     #[arg(long, value_name = "ID")]
@@ -58,10 +64,18 @@ pub struct BookAt {
     url: Option<String>,
 }
 
-/// Finds services. Without a registry it finds none.
+/// A service, and where instances of it are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    service: ServiceName,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Finds services: by the registry, or else by what was said. Without either it finds none.
 #[derive(Debug, Clone)]
 pub struct Mesh {
     registry: Option<Arc<Registry>>,
+    said: Option<StaticList>,
     arguments: MeshArgs,
 }
 
@@ -80,16 +94,23 @@ impl MeshArgs {
     ///
     /// [`MeshError`].
     pub fn open(&self) -> Result<Mesh, MeshError> {
+        let mut seeds: BTreeMap<ServiceName, Vec<SocketAddr>> = BTreeMap::new();
+        for Seed { service, addresses } in &self.seeds {
+            seeds.entry(service.clone()).or_default().extend(addresses);
+        }
+        let is_said = !seeds.is_empty();
+        let seeds = StaticList::new(seeds);
         let open = |url: &String| {
             let config: Config = url.parse().map_err(MeshError::Url)?;
             let name = config.get_dbname().unwrap_or(DATABASE).to_owned();
             let database = Database::new(config, name);
-            let (settings, seeds) = (RegistrySettings::default(), StaticList::default());
-            let registry = Registry::open_with_seeds(&database, settings, seeds)?;
+            let settings = RegistrySettings::default();
+            let registry = Registry::open_with_seeds(&database, settings, seeds.clone())?;
             Ok::<_, MeshError>(Arc::new(registry))
         };
         Ok(Mesh {
             registry: self.registry_url.as_ref().map(open).transpose()?,
+            said: is_said.then_some(seeds),
             arguments: self.clone(),
         })
     }
@@ -98,8 +119,13 @@ impl MeshArgs {
 impl Mesh {
     /// What finds services.
     #[must_use]
-    pub fn discovery(&self) -> Option<Arc<Registry>> {
-        self.registry.clone()
+    pub fn discovery(&self) -> Option<Arc<dyn Discovery>> {
+        match (&self.registry, &self.said) {
+            // It begins with what was said.
+            (Some(registry), _) => Some(Arc::<Registry>::clone(registry)),
+            (None, Some(said)) => Some(Arc::new(said.clone())),
+            (None, None) => None,
+        }
     }
 
     /// Where a service is: where it is said to be, else at its instances.
@@ -111,12 +137,12 @@ impl Mesh {
         if let Some(url) = said {
             return Ok(url.trim_end_matches('/').into());
         }
-        let registry = self.registry.as_ref();
-        let registry = registry.ok_or_else(|| MeshError::Nowhere {
+        let discovery = self.discovery();
+        let discovery = discovery.ok_or_else(|| MeshError::Nowhere {
             service: service.to_owned(),
         })?;
         let name: ServiceName = service.parse()?;
-        let watch = registry.watch(&name);
+        let watch = discovery.watch(&name);
         let balancer = Balancer::new(name, watch, BalanceSettings::default())?;
         Ok(ServiceAddress::Instances(Arc::new(balancer)))
     }
@@ -135,10 +161,7 @@ impl Mesh {
         listen: &ListenArgs,
     ) -> Result<(), MeshError> {
         let router = match &self.arguments.gateway_keys {
-            Some(file) => {
-                let keys = PublicKeys::from_file(file)?;
-                http::vouched_for(router, IdentityVerifier::new(keys, service))
-            }
+            Some(file) => http::vouched_for(router, IdentityVerifier::of_file(file, service)?),
             None => router,
         };
         let listen = listen.clone();
@@ -211,6 +234,27 @@ impl FromStr for BookAt {
     }
 }
 
+impl FromStr for Seed {
+    type Err = InvalidSeed;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSeed> {
+        let invalid = || InvalidSeed(text.to_owned());
+        let (service, addresses) = text.split_once('=').ok_or_else(invalid)?;
+        let addresses = addresses.split(',').map(str::parse);
+        Ok(Self {
+            service: service.parse().map_err(|_| invalid())?,
+            addresses: addresses.collect::<Result<_, _>>().map_err(|_| invalid())?,
+        })
+    }
+}
+
+/// A text that does not say where a service is.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0} does not say where a service is; say it as in accounts-a=127.0.0.1:7401,127.0.0.1:7411"
+)]
+pub struct InvalidSeed(String);
+
 /// Keeps an instance listed until it is gone. Where the registry is down, it is listed when that is back.
 async fn keep_registered(
     registry: Arc<Registry>,
@@ -275,7 +319,9 @@ pub enum MeshError {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// Nobody says where a service is.
-    #[error("it is not said where {service} is; say it, or name a registry with --registry-url")]
+    #[error(
+        "it is not said where {service} is; say it, or name a registry with --registry-url, or instances with --seed"
+    )]
     Nowhere {
         /// The service.
         service: String,
