@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -181,6 +182,8 @@ impl Mesh {
             address: listener.local_addr().map_err(MeshError::Serve)?,
             status: Status::Serving,
         };
+        let is_going = Arc::<AtomicBool>::default();
+        let router = http::ready_until(router, Arc::clone(&is_going));
         let router = http::answering_as(router, instance);
         let (stage, seen) = watch::channel(Stage::Serving);
         let (lost, mut is_lost) = watch::channel(false);
@@ -192,6 +195,7 @@ impl Mesh {
                 // Somebody else is this instance now.
                 Ok(_) = is_lost.wait_for(|lost| *lost) => return,
             }
+            is_going.store(true, Ordering::SeqCst);
             stopping.send_replace(Stage::Draining);
             tokio::time::sleep(PROPAGATION).await;
         };

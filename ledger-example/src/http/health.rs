@@ -80,7 +80,18 @@ pub(crate) async fn readyz(State(ledger): State<Arc<Ledger>>) -> Response {
 
 /// Whether a service can do its work whose store was asked.
 pub(crate) fn ready(silent: Option<ReadError>) -> Response {
-    let reason = silent.map(|error| error.to_string());
+    match silent {
+        Some(error) => not_ready(&error.to_string()),
+        None => told(None),
+    }
+}
+
+/// What is answered where a service should be sent nothing, and why.
+pub(crate) fn not_ready(reason: &str) -> Response {
+    told(Some(reason.to_owned()))
+}
+
+fn told(reason: Option<String>) -> Response {
     let body = ReadyBody {
         ready: reason.is_none(),
         reason,

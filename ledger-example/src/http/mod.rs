@@ -25,6 +25,7 @@ pub mod entries;
 pub mod entry_body;
 pub mod events;
 pub mod feed;
+pub mod going;
 pub mod health;
 pub mod holders;
 pub mod holds;
@@ -62,6 +63,7 @@ pub mod vouched;
 
 pub use address::ServiceAddress;
 pub use axum::Router;
+pub use going::ready_until;
 pub use instance::answering_as;
 pub use position::PositionToken;
 pub use problem::Problem;

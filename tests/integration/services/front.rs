@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use super::door::open_accounts;
+use super::load::open_accounts;
 use super::system::System;
 use crate::openapi::is_as_documented;
 
@@ -72,5 +73,30 @@ async fn a_key_stands_for_one_request_of_one_client() {
     let others = credit(&system, &program, Some("rent"), "7.00").await;
     assert!(others.0 < 300, "{others:?}");
     assert_eq!(others.1["balance"], "12.00", "{others:?}");
+    system.stop().await;
+}
+
+/// Wherever the request is when its client hangs up: it was done whole or not at all, and sent again with its key it is done once.
+#[tokio::test]
+async fn whoever_hangs_up_and_asks_again_is_served_once() {
+    let system = System::start().await;
+    open_accounts(&system).await;
+    let operator = format!("Bearer {}", system.token("operator"));
+    let mut left = 0;
+    let rounds = 60 * folio_tests::scale();
+    for round in 0..rounds {
+        let key = format!("round-{round}");
+        // From before it is sent to after it is answered.
+        let patience = Duration::from_micros(250 * (round as u64 % 60));
+        let asked = credit(&system, &operator, Some(&key), "1.00");
+        left += usize::from(timeout(patience, asked).await.is_err());
+        let again = credit(&system, &operator, Some(&key), "1.00").await;
+        assert!(again.0 < 300, "{again:?}");
+        let balance = format!("{}.00", round + 1);
+        assert_eq!(again.1["balance"], balance.as_str(), "{again:?}");
+    }
+    eprintln!("{left} of {rounds} clients hung up before they were answered");
+    assert!(left > 0);
+    system.verify(&["a"]).await;
     system.stop().await;
 }

@@ -1,11 +1,14 @@
 //! Services that each own a database and meet over HTTP alone.
 
+mod alone;
 mod audited;
 mod books;
+mod changes;
 mod crossing;
 mod door;
 mod front;
 mod isolation;
+mod load;
 pub(crate) mod orders;
 mod outages;
 mod payments;
