@@ -11,6 +11,8 @@ const VARIABLE: &str = "FOLIO_SCHEMATHESIS";
 
 /// Requests of random content for each route.
 const EXAMPLES: usize = 20;
+/// Rows of requests each of which goes on with what the one before was answered.
+const STORIES: usize = 60;
 
 #[tokio::test]
 async fn what_is_served_is_what_the_document_says() {
@@ -24,9 +26,28 @@ async fn what_is_served_is_what_the_document_says() {
     api.stop().await;
 }
 
-/// Asks whatever the document at `url` says, as the holder of a token where there is one, with so many requests of random
-/// content for each route.
-pub(crate) async fn is_as_documented(url: &str, examples: usize, token: Option<&str>) {
+/// Asks whatever the document at `url` says, as the holder of a token where there is one: with so many requests of random
+/// content for each route, and then with requests that go on with what others were answered. Answers how many ways from an answer to a
+/// request were gone.
+pub(crate) async fn is_as_documented(
+    url: &str,
+    examples: usize,
+    token: Option<&str>,
+) -> Option<usize> {
+    asks(url, "examples,coverage,fuzzing", examples, token).await?;
+    let told = asks(url, "stateful", STORIES, token).await?;
+    let links = told.lines().find_map(|line| {
+        let (links, _) = line
+            .trim()
+            .strip_prefix("API Links:")?
+            .split_once(" covered")?;
+        links.trim().parse().ok()
+    });
+    Some(links.unwrap_or_else(|| panic!("{told}")))
+}
+
+/// What it says of these phases. None where there is no such program.
+async fn asks(url: &str, phases: &str, examples: usize, token: Option<&str>) -> Option<String> {
     let program = std::env::var_os(VARIABLE).unwrap_or_else(|| "schemathesis".into());
     let examples = examples * folio_tests::scale();
     // It keeps a cache in the folder that it runs in.
@@ -37,7 +58,7 @@ pub(crate) async fn is_as_documented(url: &str, examples: usize, token: Option<&
         .arg("run")
         .arg(format!("{url}/openapi.json"))
         .args(["--max-examples", &examples.to_string(), "--seed", "1"])
-        .args(["--phases", "examples,coverage,fuzzing", "--checks", "all"])
+        .args(["--phases", phases, "--checks", "all"])
         // A request may be well formed and refused: there may be no such account.
         .args(["--exclude-checks", "positive_data_acceptance"])
         .args(["--warnings", "off", "--no-color", "--continue-on-failure"]);
@@ -46,15 +67,17 @@ pub(crate) async fn is_as_documented(url: &str, examples: usize, token: Option<&
     }
     match command.output().await {
         Ok(told) => {
-            let text = String::from_utf8_lossy(&told.stdout);
+            let text = String::from_utf8_lossy(&told.stdout).into_owned();
             assert!(told.status.success(), "{text}");
             let last: Vec<&str> = text.lines().rev().take(12).collect();
             eprintln!("{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            Some(text)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             eprintln!(
                 "\n*** NOT RUN by schemathesis: there is no such program; set {VARIABLE}, or install it from PyPI ***\n"
             );
+            None
         }
         Err(error) => panic!("{error}"),
     }

@@ -203,6 +203,18 @@ async fn a_gateway_counts_what_becomes_of_requests() {
         assert!(metrics.contains(series), "{series} is not in:\n{metrics}");
     }
     assert!(!metrics.contains("of-nobody"), "{metrics}");
+    // For how long nobody has said who is there.
+    let deadline = Instant::now() + PATIENCE;
+    let age = async || {
+        let metrics = gateway.of_operators("/metrics").await;
+        let mut lines = metrics.lines();
+        let age = lines.find_map(|line| line.strip_prefix("folio_registry_age_seconds "));
+        age.and_then(|age| age.parse::<f64>().ok())
+    };
+    while age().await.is_none_or(|age| age < 1.0) {
+        assert!(Instant::now() < deadline, "{:?}", age().await);
+        sleep(Duration::from_millis(50)).await;
+    }
     gateway.stop().await;
     api.stop().await;
 }
