@@ -47,6 +47,18 @@ pub enum Altered {
         /// What was signed.
         signed: Hash,
     },
+    /// The events up to a checkpoint are not those of its map.
+    #[error(
+        "the streams of the book come to the root {found} at the checkpoint of {size} leaves, which has {signed}"
+    )]
+    Ends {
+        /// The leaves of the log.
+        size: Size,
+        /// What the events come to.
+        found: Hash,
+        /// What was signed.
+        signed: Hash,
+    },
     /// The map is not the one that was signed.
     #[error(
         "the buckets of the map come to the root {found}, the checkpoint of {size} leaves has {signed}"

@@ -13,9 +13,19 @@ const PAGE: BatchSize = match BatchSize::new(1_000) {
     None => BatchSize::ONE,
 };
 
+/// From which checkpoint to which one something is proven, by their leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The one from which the log has only grown. Without it nothing is said of that.
+    pub since: Option<Size>,
+    /// The one up to which events are shown; the last one, unless it is said. For another one it is read of each stream of the store
+    /// where it ended then, since only the last map is kept.
+    pub until: Option<Size>,
+}
+
 impl Prover {
-    /// All events of a stream up to the last checkpoint, with the proof that they are all. With `since`, the size of an
-    /// older checkpoint, the proof that the log has only grown from there as well.
+    /// All events of a stream up to a checkpoint, with the proof that they are all; and that the log has only grown from an older one,
+    /// where that is asked for.
     ///
     /// A stream of more than `most` events is refused: all of it is in memory at once.
     ///
@@ -25,11 +35,14 @@ impl Prover {
     pub async fn bundle(
         &self,
         stream: &StreamId,
-        since: Option<Size>,
+        Span { since, until }: Span,
         most: usize,
     ) -> Result<Bundle, ProveError> {
-        let (map, last) = self.map_and_end(stream).await?;
-        let size = last.end.head.size;
+        let (map, end) = match until {
+            Some(size) => self.past_map_and_end(stream, size).await?,
+            None => self.map_and_end(stream).await?,
+        };
+        let size = end.end.head.size;
         let mut events: Vec<BundledEvent> = Vec::new();
         let mut after = Version::NONE;
         loop {
@@ -49,7 +62,7 @@ impl Prover {
         };
         Ok(Bundle {
             format: Format::V1,
-            checkpoint: last.note,
+            checkpoint: end.note,
             stream: Stream {
                 category: stream.category().to_owned(),
                 id: stream.id().to_owned(),

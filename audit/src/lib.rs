@@ -37,6 +37,7 @@ mod keys;
 mod lag;
 mod leaves;
 mod map;
+mod past_map;
 mod prepare;
 mod prover;
 mod rows;
@@ -54,6 +55,7 @@ pub use altered::Altered;
 pub use anchor::{Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, Records};
 #[cfg(feature = "witness")]
 pub use anchor::{WitnessAddressError, WitnessAnchor};
+pub use bundle::Span;
 pub use error::{NotAsAnchored, ProveError, SealError};
 pub use fresh::FreshLeaves;
 pub use keys::{LogKeys, LogKeysError};

@@ -16,6 +16,7 @@ use crate::altered::Altered;
 use crate::checkpoints::{self, Kept};
 use crate::error::{Fault, ProveError};
 use crate::map::StreamMap;
+use crate::past_map;
 use crate::rows::{StoredEvent, StoredOutcome};
 use crate::tiles;
 use crate::trusted::TrustedLog;
@@ -275,6 +276,20 @@ impl Prover {
         *known = Some(map);
         snapshot.rollback().await?;
         Ok((proof, last))
+    }
+
+    /// The same, as it was at the checkpoint of this size.
+    pub(crate) async fn past_map_and_end(
+        &self,
+        stream: &StreamId,
+        checkpoint: Size,
+    ) -> Result<(MapProof, Kept), ProveError> {
+        let snapshot = self.snapshot().await?;
+        let kept = self.of_size(&snapshot, checkpoint).await?;
+        let bucket = StreamKey::of(stream.category(), stream.id()).bucket();
+        let proof = past_map::prove(&snapshot, &kept.end, bucket).await?;
+        snapshot.rollback().await?;
+        Ok((proof, kept))
     }
 
     async fn snapshot(&self) -> Result<Transaction, ProveError> {

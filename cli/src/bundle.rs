@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use folio_audit::{LogKeys, LogKeysError, ProveError, Prover};
+use folio_audit::{LogKeys, LogKeysError, ProveError, Prover, Span};
 use folio_core::stream::InvalidStreamId;
 use folio_core::{Aggregate as _, StreamId};
 use folio_postgres::PoolError;
@@ -40,6 +40,9 @@ pub struct BundleArgs {
     /// Proves as well that the log has only grown since its checkpoint of so many leaves.
     #[arg(long, value_name = "LEAVES")]
     since: Option<u64>,
+    /// Shows what was on record at the checkpoint of so many leaves, and not at the last one. For that the whole book is looked through.
+    #[arg(long, value_name = "LEAVES")]
+    until: Option<u64>,
     /// The file to write; to standard output, unless it is said.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -80,8 +83,11 @@ async fn bundle(server: &Server, arguments: &BundleArgs) -> Result<Bundle, Bundl
         .split_once('/')
         .unwrap_or((Account::CATEGORY, stream));
     let stream = StreamId::new(category, id)?;
-    let since = arguments.since.map(Size::new);
-    Ok(prover.bundle(&stream, since, EVENTS_MAX).await?)
+    let span = Span {
+        since: arguments.since.map(Size::new),
+        until: arguments.until.map(Size::new),
+    };
+    Ok(prover.bundle(&stream, span, EVENTS_MAX).await?)
 }
 
 /// Why there is no bundle.

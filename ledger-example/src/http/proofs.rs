@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use folio_audit::{ProveError, Prover};
+use folio_audit::{ProveError, Prover, Span};
 use folio_core::{Aggregate, CommandId, Position, StreamId, error_chain};
 use folio_proofs::bundle::{Bundle, Form, Growth, Question, Verdict};
 use folio_proofs::merkle::{InclusionProof, Size};
@@ -53,6 +53,9 @@ pub struct GrowthParams {
 pub struct BundleParams {
     /// The leaves of an older checkpoint, from which on the log has only grown.
     since: Option<u64>,
+    /// The leaves of the checkpoint up to which events are shown; the last one, unless it is said. For another one the whole book is looked
+    /// through.
+    until: Option<u64>,
 }
 
 /// Of what: one of them.
@@ -175,7 +178,7 @@ pub(crate) async fn inclusion(
     }))
 }
 
-/// All events of an account up to the last checkpoint, with the proof that they are all: a bundle for `folio-verify`.
+/// All events of an account up to a checkpoint, with the proof that they are all: a bundle for `folio-verify`.
 /// The legs of a recording account are in a stream of the category `recording`.
 #[utoipa::path(
     get, path = "/v1/audit/accounts/{id}/bundle", tag = "audit",
@@ -264,8 +267,11 @@ async fn bundle(
     stream: &StreamId,
     params: &BundleParams,
 ) -> Result<Json<Bundle>, Problem> {
-    let since = params.since.map(Size::new);
-    let bundle = prover(ledger)?.bundle(stream, since, EVENTS_MAX).await?;
+    let span = Span {
+        since: params.since.map(Size::new),
+        until: params.until.map(Size::new),
+    };
+    let bundle = prover(ledger)?.bundle(stream, span, EVENTS_MAX).await?;
     Ok(Json(bundle))
 }
 

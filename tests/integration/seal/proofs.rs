@@ -1,11 +1,13 @@
 //! What is proven, to somebody who has the verifying key alone.
 
-use folio_audit::ProveError;
+use folio_audit::{Altered, ProveError, Prover, Span};
 use folio_core::{BatchSize, CommandId, Position, StreamId, Version};
+use folio_proofs::bundle::Bundle;
 use folio_proofs::checkpoint::Checkpoint;
 use folio_proofs::map::Last;
 use folio_proofs::merkle::{Size, TreeHead};
 use folio_proofs::note::SignedNote;
+use folio_tests::postgres;
 
 use super::book::{Book, batch, stream};
 
@@ -191,4 +193,100 @@ async fn nothing_is_proven_before_anything_is_sealed() {
     assert!(prover.inclusion(first).await.is_ok());
     let size = Size::new(sealed.checkpoint.size);
     assert_eq!(prover.checkpoint_of_size(size).await.unwrap(), note);
+}
+
+/// The sizes of all checkpoints, from the first to the last.
+async fn sizes(book: &Book) -> Vec<Size> {
+    let client = postgres::superuser(&book.database).await;
+    let rows = client
+        .query("SELECT size FROM audit.checkpoints ORDER BY size", &[])
+        .await
+        .unwrap();
+    let sizes = rows.iter().map(|row| row.get::<_, i64>(0));
+    sizes
+        .map(|size| Size::new(u64::try_from(size).unwrap()))
+        .collect()
+}
+
+async fn until(prover: &Prover, stream_id: u64, size: Size) -> Result<Bundle, ProveError> {
+    let span = Span {
+        until: Some(size),
+        ..Span::default()
+    };
+    prover.bundle(&stream(stream_id), span, 1_000).await
+}
+
+/// What came later is not in it, and was not there for whoever had asked then. The last checkpoint has a map that is kept, and the same
+/// comes of both.
+#[tokio::test]
+async fn all_events_up_to_an_earlier_checkpoint_are_proven_to_be_all() {
+    let (book, _) = sealed().await;
+    let prover = book.prover();
+    let keys = [Book::key().verifying_key().clone()];
+    let sizes = sizes(&book).await;
+    let mut shown = Vec::new();
+    for size in sizes.iter().step_by(9) {
+        let bundle = until(&prover, 1, *size).await.unwrap();
+        let verified = bundle.verify(&keys, None, None).unwrap();
+        let (checkpoint, head) = opened(&bundle.checkpoint);
+        assert_eq!(head.size, *size);
+        let through = checkpoint.through.unwrap().position();
+        let sql = format!(
+            "store.events WHERE category = '{}' AND stream_id = '{}' AND position <= {through}",
+            stream(1).category(),
+            stream(1).id()
+        );
+        assert_eq!(
+            i64::try_from(verified.events).unwrap(),
+            book.count(&sql).await
+        );
+        shown.push(verified.events);
+        // A stream that is not there yet is proven not to be.
+        let nobody = until(&prover, 99, *size).await.unwrap();
+        assert_eq!(nobody.verify(&keys, None, None).unwrap().events, 0);
+    }
+    assert!(
+        shown.is_sorted() && shown.first() < shown.last(),
+        "{shown:?}"
+    );
+
+    let last = *sizes.last().unwrap();
+    let kept = prover.bundle(&stream(1), Span::default(), 1_000).await;
+    let [kept, made] = [kept, until(&prover, 1, last).await]
+        .map(|bundle| serde_json::to_value(bundle.unwrap()).unwrap());
+    assert_eq!(kept, made);
+    let none = until(&prover, 1, Size::new(last.number() + 1)).await;
+    assert!(matches!(none, Err(ProveError::NoCheckpoint { .. })));
+    // From an older one to that one, and not back.
+    let (older, earlier) = (sizes[2], sizes[9]);
+    let span = |since, until| Span {
+        since: Some(since),
+        until: Some(until),
+    };
+    let grown = prover.bundle(&stream(1), span(older, earlier), 1_000).await;
+    let since = grown.as_ref().unwrap().growth.as_ref().unwrap();
+    assert_eq!(opened(&since.since).1.size, older);
+    let verified = grown.unwrap().verify(&keys, None, None);
+    assert!(verified.is_ok(), "{verified:?}");
+    let back = prover.bundle(&stream(1), span(earlier, older), 1_000).await;
+    assert!(matches!(back, Err(ProveError::Shrinks(_))), "{back:?}");
+}
+
+/// It is made of the events, which somebody may have changed since: of any stream, its root is then not the one that was signed.
+#[tokio::test]
+async fn an_earlier_map_of_events_that_are_gone_is_no_proof() {
+    let (book, _) = sealed().await;
+    let prover = book.prover();
+    let size = sizes(&book).await[9];
+    assert!(until(&prover, 1, size).await.is_ok());
+    let client = postgres::superuser(&book.database).await;
+    let remove = "ALTER TABLE store.events DISABLE TRIGGER append_only; \
+         DELETE FROM store.events WHERE (category, stream_id, version) IN ( \
+             SELECT category, stream_id, max(version) FROM store.events \
+             WHERE position <= (SELECT events FROM audit.checkpoints ORDER BY size OFFSET 9 LIMIT 1) \
+             GROUP BY category, stream_id ORDER BY stream_id DESC LIMIT 1)";
+    client.batch_execute(remove).await.unwrap();
+    let refused = until(&prover, 1, size).await;
+    let is_altered = matches!(refused, Err(ProveError::Altered(Altered::Ends { .. })));
+    assert!(is_altered, "{refused:?}");
 }

@@ -221,7 +221,10 @@ async fn an_auditor_needs_no_more_than_a_login_that_may_only_read() {
     book.sealer(batch(10)).await.seal_once().await.unwrap();
     let database = login(&book, Role::Auditor).await;
     let prover = folio_audit::Prover::open(&database, Book::log(), 1).unwrap();
-    let bundle = prover.bundle(&stream(1), None, 10).await.unwrap();
+    let bundle = prover
+        .bundle(&stream(1), folio_audit::Span::default(), 10)
+        .await
+        .unwrap();
     let keys = [Book::key().verifying_key().clone()];
     assert_eq!(bundle.verify(&keys, None, None).unwrap().events, 3);
 

@@ -251,6 +251,10 @@ async fn a_service_goes_on_with_the_log_that_it_has() {
         verdict(&question(&folder, Some(&kept)), &since),
         Verdict::Verified
     );
+    // What was on record then, asked for now.
+    let then = bundle(&api, &format!("{path}?until={size}"), 2).await;
+    assert_eq!(then["checkpoint"], kept);
+    assert_eq!(verdict(&question(&folder, None), &then), Verdict::Verified);
     // Whoever has kept a checkpoint does not take a bundle's word that the log has grown from there.
     assert_ne!(
         verdict(&question(&folder, Some(&kept)), &new),
