@@ -31,7 +31,7 @@ pub struct ReplayArgs {
     #[arg(value_name = "CATEGORY/ID", value_parser = stream_id)]
     pub stream: Option<StreamId>,
     /// A projection in its place: its model is filled beside the builds, its rows are counted, and it is removed.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["at_version", "at_time", "effective", "steps"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["at_version", "effective", "steps"])]
     pub projection: Option<String>,
     /// Up to and including this version of the stream.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
@@ -82,8 +82,10 @@ pub async fn run(
 ) -> Result<Finding, OperatorError> {
     match (&arguments.stream, &arguments.projection) {
         (_, Some(projection)) => {
-            let (to, style) = (arguments.at_position, arguments.format);
-            Box::pin(model::replay(desk, projection, to, style)).await
+            let moment = arguments.at_time.map(Known::Moment);
+            let to = arguments.at_position.map(Known::Position).or(moment);
+            let replay = model::replay(desk, store, projection, to, arguments.format);
+            Box::pin(replay).await
         }
         (Some(id), None) => stream::replay(desk, store, aggregates, id, &arguments).await,
         (None, None) => Err(ReplayError::Nothing.into()),

@@ -1,16 +1,17 @@
-//! `replay --projection`: a model as of any position, filled beside the builds and removed again.
+//! `replay --projection`: a model as of any position or moment, filled beside the builds and removed again.
 
-use folio_core::{Position, StreamId};
+use folio_core::{EventStore, Position, StreamId, Timestamp};
 use folio_projections::{RowCount, Shadow};
 use serde::Serialize;
 
-use super::Style;
 use super::error::ReplayError;
+use super::{Known, Style};
 use crate::bar::{bar, figure};
 use crate::desk::Desk;
 use crate::error::OperatorError;
 use crate::finding::Finding;
 use crate::format::json;
+use crate::moment::last_before;
 use crate::table::{Column, Table};
 
 /// A model, in figures.
@@ -45,16 +46,27 @@ impl Parked {
     }
 }
 
+/// `store` is the one whose events it is of.
 pub(super) async fn replay(
     desk: &mut Desk<'_>,
+    store: &dyn EventStore,
     name: &str,
-    to: Option<Position>,
+    to: Option<Known>,
     style: Style,
 ) -> Result<Finding, OperatorError> {
     let projection = desk.find(name)?;
     let source = projection.source();
     let head = source.head().await.map_err(ReplayError::from)?;
-    let wanted = to.unwrap_or(head);
+    let wanted = match to {
+        None => head,
+        Some(Known::Position(position)) => position,
+        Some(Known::Moment(moment)) => {
+            // What was recorded at the moment itself was known by then.
+            let after = Timestamp::from_micros(moment.micros().saturating_add(1));
+            let known = last_before(store, after, head).await;
+            known.map_err(ReplayError::from)?
+        }
+    };
     if head < wanted {
         return Err(ReplayError::PositionNotReached { head, wanted }.into());
     }

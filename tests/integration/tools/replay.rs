@@ -277,7 +277,7 @@ async fn what_cannot_be_replayed_is_said() {
 }
 
 #[tokio::test]
-async fn a_model_is_replayed_up_to_any_position_and_leaves_nothing() {
+async fn a_model_is_replayed_up_to_any_position_or_moment_and_leaves_nothing() {
     let api = book().await;
     let store = store_of(&api.databases).await;
     let events = events_of(&store).await;
@@ -314,6 +314,19 @@ async fn a_model_is_replayed_up_to_any_position_and_leaves_nothing() {
                 "{table} as of {position}"
             );
         }
+    }
+    // As of a moment: everything that was recorded by then, and nothing else.
+    let moments = events.iter().step_by(3).map(|event| event.recorded_at);
+    for moment in moments.chain([Timestamp::from_micros(0)]) {
+        let arguments = ReplayArgs {
+            projection: Some(balances.name().name.to_owned()),
+            at_time: Some(moment),
+            ..nothing()
+        };
+        let model = replayed(&store, std::slice::from_ref(&balances), arguments).await;
+        let model: Value = serde_json::from_str(&model.unwrap().1).unwrap();
+        let known = events.iter().filter(|event| event.recorded_at <= moment);
+        assert_eq!(model["position"], known.count(), "{moment:?}");
     }
     // What is removed is in nobody's way: its lock was let go when its session had ended, which is some time after that was closed.
     for _ in 0..50 {
