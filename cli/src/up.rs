@@ -192,6 +192,8 @@ struct Starts<'a> {
     gateway_keys: String,
     /// The second and later instances of services.
     others: Vec<Started>,
+    /// Where the services are that were started by now: whoever starts while the registry is down begins with those.
+    seeds: Vec<String>,
 }
 
 impl Starts<'_> {
@@ -204,10 +206,13 @@ impl Starts<'_> {
         listener: TcpListener,
     ) -> Result<Started, UpError> {
         let first = self.start((service, 1), words, login, listener)?;
+        let mut seed = format!("{service}={}", first.address);
         for number in 2..=INSTANCES {
             let other = self.start((service, number), words, login, listen::free()?)?;
+            seed.push_str(&format!(",{}", other.address));
             self.others.push(other);
         }
+        self.seeds.push(seed);
         Ok(first)
     }
 
@@ -221,11 +226,11 @@ impl Starts<'_> {
     ) -> Result<Started, UpError> {
         let instance = format!("{service}-{number}");
         let name = if number == 1 { service } else { &instance };
-        let instance_words = ["--instance", &instance];
-        let words = words.iter().chain(&instance_words);
+        let seeds = self.seeds.iter().flat_map(|seed| ["--seed", seed]);
+        let words = words.iter().copied().chain(["--instance", &instance]);
         Ok(self.supervisor.start(Service {
             name: name.to_owned(),
-            arguments: words.map(|word| (*word).to_owned()).collect(),
+            arguments: words.chain(seeds).map(str::to_owned).collect(),
             environment: vec![
                 ("DATABASE_URL", connection_string(login)),
                 ("FOLIO_REGISTRY_URL", self.registry.clone()),
@@ -254,6 +259,7 @@ async fn start_services(
             .display()
             .to_string(),
         others: Vec::new(),
+        seeds: Vec::new(),
     };
     let mut accounts = Vec::new();
     for (book, first) in listeners(server, arguments).await? {

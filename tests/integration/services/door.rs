@@ -84,7 +84,7 @@ async fn no_client_fails_while_an_instance_is_frozen() {
     system.stop().await;
 }
 
-/// Who was there when it was last seen is asked on.
+/// Who was there when it was last seen is asked on, and a gateway that starts meanwhile asks where it was told.
 #[tokio::test]
 async fn no_client_notices_that_the_registry_is_down() {
     let system = System::start().await;
@@ -100,6 +100,7 @@ async fn no_client_notices_that_the_registry_is_down() {
             )
             .await
             .unwrap();
+        system.restart("gateway-1").await;
         sleep(down).await;
         server
             .batch_execute("ALTER DATABASE folio_registry ALLOW_CONNECTIONS true")
