@@ -6,6 +6,7 @@ mod book;
 mod failover;
 mod fresh;
 mod logins;
+mod mutations;
 mod proofs;
 mod roles;
 mod running;
