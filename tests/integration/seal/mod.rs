@@ -5,6 +5,7 @@ mod anchored;
 mod book;
 mod failover;
 mod fresh;
+mod killed;
 mod logins;
 mod mutations;
 mod proofs;
