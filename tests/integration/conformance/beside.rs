@@ -14,14 +14,14 @@ use tokio_postgres::config::Host;
 use super::superuser;
 
 /// The programs of a server's installation.
-pub(super) struct Programs {
+pub(crate) struct Programs {
     folder: PathBuf,
     data: PathBuf,
     environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Programs {
-    pub(super) async fn of(server: &Config) -> Self {
+    pub(crate) async fn of(server: &Config) -> Self {
         let row = superuser(server, "postgres")
             .await
             .query_one(
@@ -40,13 +40,13 @@ impl Programs {
     }
 
     /// What they write is the server's: it refuses to run on what is not.
-    pub(super) fn give(&self, path: &Path) {
+    pub(crate) fn give(&self, path: &Path) {
         let owner = self.data.metadata().unwrap();
         chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 
     /// A program of the installation, or any other that has a path.
-    pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let owner = self.data.metadata().unwrap();
         let mut command = std::process::Command::new(self.folder.join(program));
         command.uid(owner.uid()).gid(owner.gid()).current_dir("/");
@@ -54,7 +54,7 @@ impl Programs {
         command.into()
     }
 
-    pub(super) async fn run(&self, program: &str, arguments: &[&str]) {
+    pub(crate) async fn run(&self, program: &str, arguments: &[&str]) {
         let output = self.command(program).args(arguments).output().await;
         let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
         assert!(output.status.success(), "{program}: {output:?}");
@@ -63,7 +63,7 @@ impl Programs {
 
 /// A server on a copy of a throwaway cluster. It lives in the cluster's folder under a name that the
 /// cluster's own end stops and removes, however the test ends.
-pub(super) struct Beside {
+pub(crate) struct Beside {
     programs: Programs,
     folder: PathBuf,
     settings: PathBuf,
@@ -72,7 +72,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Copies the cluster, with what `pg_basebackup` is told besides. Nothing is started.
-    pub(super) async fn copy(cluster: &ThrowawayCluster, arguments: &[&str]) -> Self {
+    pub(crate) async fn copy(cluster: &ThrowawayCluster, arguments: &[&str]) -> Self {
         let server = cluster.connection_config();
         let programs = Programs::of(&server).await;
         let data_folder = &cluster.address().data_folder;
@@ -94,12 +94,28 @@ impl Beside {
     }
 
     /// What the server is to find in its environment.
-    pub(super) fn environment(&mut self, name: &'static str, value: PathBuf) {
+    pub(crate) fn environment(&mut self, name: &'static str, value: PathBuf) {
         self.programs.environment.push((name, value));
     }
 
+    /// When it is started, it replays the log from this archive to the restore point of this name and no further, and is then a
+    /// server of its own.
+    pub(crate) fn recovers_to(&mut self, point: &str, archive: &Path) {
+        let archive = archive.to_str().unwrap();
+        let recovery = format!(
+            "archive_mode = off\nrestore_command = 'cp {archive}/%f %p'\n\
+             recovery_target_name = '{point}'\nrecovery_target_action = 'promote'\n"
+        );
+        let settings = self.folder.join("postgresql.auto.conf");
+        let before = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(settings, before + &recovery).unwrap();
+        let signal = self.folder.join("recovery.signal");
+        std::fs::write(&signal, "").unwrap();
+        self.programs.give(&signal);
+    }
+
     /// Starts it on a port that is its own, or that of the cluster when that one is down.
-    pub(super) async fn start(&self, port: u16) -> Config {
+    pub(crate) async fn start(&self, port: u16) -> Config {
         let options = format!(
             "-c config_file={} -c port={port}",
             self.settings.to_str().unwrap()
@@ -121,7 +137,7 @@ impl Beside {
         config
     }
 
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         let folder = self.folder.to_str().unwrap();
         let stop = ["stop", "--wait", "--mode=fast", "--pgdata", folder];
         self.programs.run("pg_ctl", &stop).await;

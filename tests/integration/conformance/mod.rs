@@ -2,7 +2,7 @@
 //! the server around it: other writers, prepared transactions, ended backends, restores, replicas,
 //! poolers, other languages and other settings.
 
-mod beside;
+pub(crate) mod beside;
 mod bystanders;
 mod contract;
 mod errors;
@@ -24,7 +24,7 @@ use tokio_postgres::{Client, Config, NoTls};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session as the user who owns the server, in one of its databases.
-async fn superuser(server: &Config, database: &str) -> Client {
+pub(crate) async fn superuser(server: &Config, database: &str) -> Client {
     let mut config = server.clone();
     config.dbname(database);
     let (client, connection) = config.connect(NoTls).await.unwrap();
@@ -33,7 +33,7 @@ async fn superuser(server: &Config, database: &str) -> Client {
 }
 
 /// Returns once the server answers `true` to `condition`.
-async fn until(client: &Client, condition: &str) {
+pub(crate) async fn until(client: &Client, condition: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !client
         .query_one(condition, &[])

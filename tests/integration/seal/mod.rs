@@ -2,6 +2,7 @@
 
 mod altered;
 mod anchored;
+mod backups;
 mod book;
 mod failover;
 mod fresh;
