@@ -5,6 +5,7 @@
 pub(crate) mod beside;
 mod bystanders;
 mod contract;
+pub(crate) mod dumps;
 mod errors;
 mod poolers;
 mod replicas;

@@ -6,11 +6,11 @@ use folio_core::store::{Append, AppendError, AppendStatus, EventStore};
 use folio_core::{Checkpoint, EventHash, Fingerprint, HistoryError, Position};
 use folio_postgres::cluster::{Durability, ThrowawayCluster};
 use folio_postgres::migrate::store_migrations;
-use folio_postgres::{Database, PostgresStore, Role, SubscriptionError, migrate, provision};
+use folio_postgres::{Database, PostgresStore, Role, SubscriptionError, migrate};
 use folio_tests::postgres;
 use tokio_postgres::error::SqlState;
 
-use super::beside::Programs;
+use super::dumps::{dump, load};
 use super::{follow, positions, shared_store, superuser};
 use crate::faults::{read_all, request};
 use crate::projections::kit::{Models, Positions, Running, one_to};
@@ -175,36 +175,11 @@ fn position(number: i64) -> Position {
 async fn restore(database: &Database, cluster: &ThrowawayCluster) -> Database {
     let (from, to) = (postgres::server().await, cluster.connection_config());
     let file = cluster.address().data_folder.join("dump.sql");
-    let file = format!("--file={}", file.to_str().unwrap());
-    Programs::of(&from)
-        .await
-        .run("pg_dump", &[&file, &locator(&from, database.name())])
-        .await;
-    // Roles belong to the server and are not in the dump.
+    dump(&from, database.name(), &file).await;
     let roles = [Role::Appender, Role::Reader];
-    let restored = provision(&to, database.name(), &roles).await.unwrap();
-    let strict = "--set=ON_ERROR_STOP=1";
-    let arguments = ["--no-psqlrc", "--quiet", "--output=/dev/null", strict];
-    let which = [
-        "--single-transaction",
-        &file,
-        &locator(&to, database.name()),
-    ];
-    Programs::of(&to)
-        .await
-        .run("psql", &[&arguments[..], &which].concat())
-        .await;
+    let restored = load(&file, &to, database.name(), &roles).await;
     migrate(&restored, store_migrations()).await.unwrap();
     restored
-}
-
-/// How the server's programs find a database.
-fn locator(server: &tokio_postgres::Config, database: &str) -> String {
-    let Some(tokio_postgres::config::Host::Unix(folder)) = server.get_hosts().first() else {
-        panic!("a server on a Unix socket");
-    };
-    let (folder, user) = (folder.to_str().unwrap(), server.get_user().unwrap());
-    format!("--dbname=host={folder} user={user} dbname={database}")
 }
 
 /// The triggers came along as they were: they fire for everybody, also in replica mode.

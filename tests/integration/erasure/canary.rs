@@ -39,3 +39,37 @@ pub(super) async fn places(databases: &[Database], texts: &[String]) -> Vec<Stri
 pub(super) fn shows(told: &str, texts: &[String]) -> bool {
     texts.iter().any(|text| told.contains(text))
 }
+
+/// Bytes as a text in which one can look for others: a character for each.
+pub(crate) fn as_text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// Whether a [text of bytes](as_text) has a secret in any form in which one is written: as it is, in hexadecimal, in base64 wherever
+/// in the secret that begins, and as the numbers of its bytes.
+pub(crate) fn holds(text: &str, secret: &[u8]) -> bool {
+    let hexadecimal: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let numbers: Vec<String> = secret.iter().map(u8::to_string).collect();
+    let mut forms = vec![
+        as_text(secret),
+        hexadecimal.to_uppercase(),
+        hexadecimal,
+        numbers.join(", "),
+        numbers.join(","),
+    ];
+    forms.extend((0..3).map(|skip| base64(&secret[skip..])));
+    forms.iter().any(|form| text.contains(form))
+}
+
+/// Whole groups of three bytes: the same wherever they stand.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let groups = bytes.chunks_exact(3);
+    let digits = groups.flat_map(|group| {
+        let bits = group
+            .iter()
+            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        [18, 12, 6, 0].map(|by| char::from(DIGITS[bits >> by & 63]))
+    });
+    digits.collect()
+}

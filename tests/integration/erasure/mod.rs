@@ -1,5 +1,6 @@
 //! What is recorded about people is sealed: nothing holds it in the clear, and whoever is forgotten is told of no more.
 
+mod backups;
 mod canary;
 mod forgotten;
 mod payments;
