@@ -155,9 +155,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(what_is_logged())
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
@@ -219,6 +218,16 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Projections(arguments) => return Ok(Box::pin(projections::run(arguments)).await?),
     }
     Ok(Finding::Clean)
+}
+
+/// What `RUST_LOG` asks for, or warnings. With what a statement is executed is in no log, whatever is asked for: keys are
+/// among it, and names of people.
+fn what_is_logged() -> EnvFilter {
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let asked = asked.filter(|asked| !asked.is_empty());
+    let asked = asked.as_deref().unwrap_or("warn");
+    let filter = EnvFilter::try_new(format!("{asked},tokio_postgres::query=warn"));
+    filter.unwrap_or_else(|_| EnvFilter::new("warn"))
 }
 
 /// Prints an error and its causes.

@@ -84,12 +84,14 @@ lc_messages = 'C'
 password_encryption = 'scram-sha-256'
 cluster_name = 'folio'
 
-# To the file that pg_ctl opens. Statements stay out of it: they can hold personal data.
+# To the file that pg_ctl opens. Statements stay out of it, and so do the rows that are refused, which
+# come with the details: they can hold personal data, and keys.
 log_destination = 'stderr'
 logging_collector = off
 log_line_prefix = '%m [%p] %q%u@%d '
 log_min_messages = 'warning'
 log_min_error_statement = 'panic'
+log_error_verbosity = 'terse'
 log_checkpoints = off
 log_autovacuum_min_duration = -1
 

@@ -1,7 +1,7 @@
 //! What is recorded about people is sealed: nothing holds it in the clear, and whoever is forgotten is told of no more.
 
 mod backups;
-mod canary;
+pub(crate) mod canary;
 mod forgotten;
 mod payments;
 mod repeats;

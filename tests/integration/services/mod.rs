@@ -15,6 +15,7 @@ mod payments;
 mod processes;
 mod rails;
 mod runners;
+mod secrets;
 mod sqlite;
 mod system;
 mod traced;

@@ -1,6 +1,6 @@
 //! Everything, as the program starts it: a process for each service, one of which can be killed at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +30,11 @@ pub(super) struct System {
 
 impl System {
     pub(super) async fn start() -> Self {
+        Self::start_within(&[]).await
+    }
+
+    /// The same, with these variables in the environment of all of it.
+    pub(super) async fn start_within(environment: &[(&str, &str)]) -> Self {
         let folder = data_folder();
         let arguments = [
             "up",
@@ -38,7 +43,9 @@ impl System {
             "--free-ports",
             "--empty",
         ];
-        let mut started = Program::start(command(program(), &arguments));
+        let mut command = command(program(), &arguments);
+        command.envs(environment.iter().copied());
+        let mut started = Program::start(command);
         started.line_with("Ctrl-C stops").await;
         let urls = started.output().iter().filter_map(|line| {
             let (name, url) = line.trim().split_once(' ')?;
@@ -124,6 +131,14 @@ impl System {
 
     /// A connection to the server, as its superuser.
     pub(super) async fn server(&self) -> tokio_postgres::Client {
+        let config = self.server_config();
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// How its superuser connects to the server.
+    pub(super) fn server_config(&self) -> tokio_postgres::Config {
         let names = fs::read_dir(&self.socket).unwrap();
         let mut names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let port = names.find_map(|name| name.strip_prefix(".s.PGSQL.")?.parse().ok());
@@ -133,9 +148,19 @@ impl System {
             .port(port.unwrap())
             .user("folio")
             .dbname("postgres");
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
+        config
+    }
+
+    /// The passwords of the services' logins, which they are told in their environments.
+    pub(super) fn passwords(&self) -> BTreeSet<String> {
+        let told = children_of(self.program.id()).flat_map(|id| {
+            let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            let text = String::from_utf8_lossy(&environment).replace('\0', " ");
+            let words = text.split(' ');
+            let passwords = words.filter_map(|word| word.strip_prefix("password="));
+            passwords.map(str::to_owned).collect::<Vec<_>>()
+        });
+        told.collect()
     }
 
     /// Kills a service, as it is running now.
@@ -186,17 +211,7 @@ fn process_of(parent: u32, service: &str) -> Option<Pid> {
     } else {
         format!("{service}-1")
     };
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let entry = entry.ok()?;
-        entry.file_name().to_str()?.parse::<i32>().ok()
-    });
-    processes
-        .filter(|id| {
-            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            // After the name, which may hold anything: the state, then the parent.
-            let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-            after.split(' ').nth(1) == Some(&parent.to_string())
-        })
+    children_of(parent)
         .find(|id| {
             let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
@@ -204,4 +219,17 @@ fn process_of(parent: u32, service: &str) -> Option<Pid> {
             named.is_some_and(|pair| pair[1] == instance.as_bytes())
         })
         .map(Pid::from_raw)
+}
+
+fn children_of(parent: u32) -> impl Iterator<Item = i32> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_name().to_str()?.parse::<i32>().ok()
+    });
+    processes.filter(move |id| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // After the name, which may hold anything: the state, then the parent.
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        after.split(' ').nth(1) == Some(&parent.to_string())
+    })
 }
