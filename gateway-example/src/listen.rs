@@ -121,7 +121,7 @@ pub async fn serve(
                 let busy = asked.busy();
                 let body = request.body().size_hint().upper();
                 let body = body.unwrap_or(u64::MAX).min(bounds.body_bytes.into());
-                expected.expect(bounds.header_bytes.into(), body);
+                expected.announce(bounds.header_bytes.into(), body);
                 let answer = door.clone().handle(request, of_client.clone());
                 answer.map(|mut answer| {
                     answer.body_mut().keep_busy(busy);

@@ -51,7 +51,7 @@ impl Traffic {
     }
 
     /// A request has come, or comes, with a head and a body of at most so many bytes.
-    pub(crate) fn expect(&self, head: u64, body: u64) {
+    pub(crate) fn announce(&self, head: u64, body: u64) {
         let more = head.saturating_add(body.saturating_mul(FRAMED));
         self.0.expected.fetch_add(more, Ordering::Relaxed);
     }
@@ -141,7 +141,7 @@ mod tests {
     async fn what_requests_bring_is_no_flood_and_what_comes_beside_them_is() {
         let traffic = Traffic::begin();
         for _ in 0..1_000 {
-            traffic.expect(1_000, 100_000);
+            traffic.announce(1_000, 100_000);
             traffic.came(200_000);
             assert!(!traffic.is_flood());
         }
