@@ -1,11 +1,13 @@
 //! A bank's own transactions, checked against the balances that the bank itself printed.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use folio_core::{Actor, Currency, Money, error_chain};
+use folio_core::{Actor, Currency, Money};
 use folio_postgres::PostgresStore;
 use folio_projections::{BuildState, Filling, Projection, StoreSource};
 use folio_proofs::bundle::{Bundle, Verdict};
@@ -116,6 +118,13 @@ async fn lag(projection: &Projection, build: i32) -> i64 {
         .events_since(found.unwrap().position())
 }
 
+/// All lines of an error and its causes, as the program prints them: a file has one for each row that is wrong.
+fn told(error: &dyn Error) -> String {
+    let errors = successors(Some(error), |&error| error.source());
+    let lines: Vec<String> = errors.map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
 #[tokio::test]
 async fn a_file_with_a_bad_row_is_named_and_nothing_of_it_is_posted() {
     let api = Api::start().await;
@@ -144,12 +153,12 @@ async fn a_file_with_a_bad_row_is_named_and_nothing_of_it_is_posted() {
             matches!(error, ImportError::File { .. }),
             "{bad}: {error:?}"
         );
-        let text = error_chain(&error);
+        let text = told(&error);
         assert!(text.contains(named), "{bad}: {text}");
     }
     let file = folder.path().join("columns.csv");
     std::fs::write(&file, sample.replacen("bank_balance", "colour", 1)).unwrap();
-    let text = error_chain(&import::run(arguments(&api, &file)).await.unwrap_err());
+    let text = told(&import::run(arguments(&api, &file)).await.unwrap_err());
     assert!(
         text.contains("colour") && text.contains("bank_balance"),
         "{text}"
@@ -168,7 +177,7 @@ async fn a_refused_row_is_named_with_its_line() {
     api.post("/v1/accounts", &body).await;
     let file = bank::sample().join("bank_sample.csv");
     let error = import::run(arguments(&api, &file)).await.unwrap_err();
-    let text = error_chain(&error);
+    let text = told(&error);
     assert!(
         text.contains("insufficient_funds") && text.contains("line "),
         "{text}"

@@ -1,5 +1,6 @@
 //! What is sealed, by one sealer and by several, that end in time or not.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use folio_audit::{SealError, Sealer};
 
 use super::book::{Book, batch};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn seal_all(sealer: &mut Sealer) -> u64 {
     let mut leaves = 0;
@@ -95,27 +98,34 @@ async fn two_sealers_at_once_make_one_log() {
     let book = Book::new().await;
     let mut one = book.sealer(batch(7)).await;
     let mut other = book.sealer(batch(5)).await;
+    let (of_one, of_other, is_over) = (Cell::new(0_u64), Cell::new(0_u64), Cell::new(false));
+    // More each time than either seals at once, and until both have had a part of it: whoever comes first may take all that there is.
     let append = async {
-        for round in 0..60 {
-            book.append(round % 7, 1 + round % 5).await;
+        let deadline = Instant::now() + PATIENCE;
+        for round in 0.. {
+            if round >= 60 && of_one.get() > 0 && of_other.get() > 0 {
+                break;
+            }
+            let told = || format!("{} {}", of_one.get(), of_other.get());
+            assert!(Instant::now() < deadline, "{}", told());
+            book.append(round % 7, 8 + round % 5).await;
             if round % 4 == 0 {
                 book.refuse().await;
             }
         }
+        is_over.set(true);
     };
-    let seal = async |sealer: &mut Sealer| {
-        let mut leaves = 0;
-        for _ in 0..40 {
-            leaves += sealer.seal_once().await.unwrap().leaves();
+    let seal = async |sealer: &mut Sealer, leaves: &Cell<u64>| {
+        while !is_over.get() {
+            let sealed = sealer.seal_once().await.unwrap().leaves();
+            leaves.set(leaves.get() + sealed);
         }
-        leaves
     };
-    let ((), of_one, of_other) = tokio::join!(append, seal(&mut one), seal(&mut other));
-    assert!(of_one > 0 && of_other > 0, "{of_one} {of_other}");
+    tokio::join!(append, seal(&mut one, &of_one), seal(&mut other, &of_other));
     let rest = seal_all(&mut one).await;
     book.assert_sealed().await;
     let last = book.checkpoints().await.pop().unwrap();
-    assert_eq!(of_one + of_other + rest, last.size);
+    assert_eq!(of_one.get() + of_other.get() + rest, last.size);
 }
 
 #[tokio::test]

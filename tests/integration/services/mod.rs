@@ -4,6 +4,7 @@ mod alone;
 mod audited;
 mod books;
 mod changes;
+mod clocks;
 mod crossing;
 mod door;
 mod front;
