@@ -359,6 +359,10 @@ async fn whoever_takes_nothing_of_an_answer_does_not_keep_its_place() {
     let mut stalled = TcpStream::connect(door.address).await.unwrap();
     let request = format!("GET {LARGE} HTTP/1.1\r\nhost: a\r\nauthorization: {token}\r\n\r\n");
     stalled.write_all(request.as_bytes()).await.unwrap();
+    // It has the place: whoever asks before that could have it, and this one would be refused.
+    let mut head = [0; 12];
+    stalled.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
     until(503).await;
     until(200).await;
 
