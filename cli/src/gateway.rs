@@ -53,8 +53,8 @@ pub struct GatewayArgs {
     listen: ListenArgs,
     #[command(flatten)]
     mesh: MeshArgs,
-    /// Which requests go where, a TOML file. Without it, the routes of the ledger. It is read again at SIGHUP, and so are the keys of both
-    /// folders.
+    /// Which requests go where, a TOML file. Without it, the routes of the ledger. It is read again at SIGHUP, and so are the keys: the
+    /// one by which it vouches, and those of who issues tokens.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The public keys of who issues tokens, a JWKS file.
@@ -213,12 +213,9 @@ async fn reload(gateway: Gateway, routes: Option<PathBuf>, keys: PathBuf) {
         return;
     };
     while hang_up.recv().await.is_some() {
-        let config = routes.as_ref().map(|file| GatewayConfig::read(file));
-        let reloaded = config.transpose().and_then(|config| {
-            let config = config.map(|config| gateway.reload(config));
-            config.transpose()
-        });
-        if let Err(error) = reloaded {
+        if let Some(file) = &routes
+            && let Err(error) = GatewayConfig::read(file).and_then(|config| gateway.reload(config))
+        {
             let cause = folio_core::error_chain(&error);
             tracing::error!(cause, "the routes stay as they are");
         }

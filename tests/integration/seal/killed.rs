@@ -26,6 +26,7 @@ use tokio_postgres::Client;
 use super::book::{Book, batch};
 use super::walk::walked;
 use super::witness::program;
+use crate::conformance::until;
 use crate::kill::free_address;
 use crate::turmoil::Chance;
 
@@ -109,19 +110,6 @@ impl Held {
 async fn forget(owner: &Client, point: Point) {
     let drop = format!("DROP TRIGGER held ON {}", point.table());
     owner.batch_execute(&drop).await.unwrap();
-}
-
-async fn until(client: &Client, condition: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !client
-        .query_one(condition, &[])
-        .await
-        .unwrap()
-        .get::<_, bool>(0)
-    {
-        assert!(Instant::now() < deadline, "it did not happen: {condition}");
-        sleep(Duration::from_millis(2)).await;
-    }
 }
 
 /// Whether a log of the later checkpoint begins with that of the earlier one.
