@@ -422,6 +422,7 @@ Try:
   curl -H \"Authorization: Bearer $AUDITOR\" {door}/v1/books/a/accounts/checking/events
   curl -H \"Authorization: Bearer $AUDITOR\" {door}/v1/books/a/audit/accounts/checking -o checking.html
   curl -X POST {door}/v1/transfers -H \"Authorization: Bearer $OPERATOR\" -H 'Content-Type: application/json' -H 'Prefer: wait=10' -d '{{\"id\":\"my-transfer\",\"from\":{{\"book\":\"a\",\"account_id\":\"checking\"}},\"to\":{{\"book\":\"b\",\"account_id\":\"pension\"}},\"amount\":\"40.00\",\"currency\":\"EUR\"}}'
+  curl -H \"Authorization: Bearer $READER\" '{door}/v1/accounts/checking/statement?format=html' -o statement.html
 
 Kill one of accounts-a and accounts-a-2, or of any other service but the gateway that is there twice, and none of these fails. Ready after {seconds:.1} s. Ctrl-C stops."
     ));

@@ -15,7 +15,7 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
     let folder = data_folder();
     let first = up(folder.path(), &[]).await;
     let lines = first.curl_lines();
-    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert_eq!(lines.len(), 6, "{lines:?}");
 
     // Each line works when pasted.
     let balance = first.pasted(&lines[0]).await;
@@ -30,6 +30,11 @@ async fn one_command_serves_a_demo_book_and_keeps_it() {
         (&"completed".into(), &"destination".into()),
         "{transfer}"
     );
+
+    first.shell(&lines[5], folder.path()).await;
+    let statement = std::fs::read_to_string(folder.path().join("statement.html")).unwrap();
+    assert!(statement.contains("Statement of "), "{statement}");
+    assert!(!statement.contains("This may not be all"), "{statement}");
 
     // The page is there as soon as what it tells is sealed.
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use folio_core::breaker::{BreakerSettings, CallOutcome, InvalidSettings};
 use folio_core::{BatchSize, Filter, Page, Position, ReadError, StoreId};
 use folio_mesh::balance::InstanceCall;
-use folio_mesh::{CallPermit, CircuitBreaker, Pick};
+use folio_mesh::{CallPermit, CircuitBreaker, Pick, ServiceName};
 use folio_projections::Source;
 use folio_projections::feed::{
     FeedCall, FeedGuard, FeedOutcome, FeedPermit, FeedSettings, FeedSource, InvalidFeedUrl, Present,
@@ -102,6 +102,12 @@ impl GuardedFeed {
     #[must_use]
     pub fn breaker(&self) -> &CircuitBreaker {
         &self.breakers.reads
+    }
+
+    /// The service whose feed it is, where its instances are looked up by name.
+    #[must_use]
+    pub fn service(&self) -> Option<&ServiceName> {
+        self.breakers.address.service()
     }
 
     /// How far the store is, as its feed tells now.

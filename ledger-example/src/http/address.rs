@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use folio_mesh::Balancer;
+use folio_mesh::{Balancer, ServiceName};
 use reqwest::Url;
 
 /// Where a service is.
@@ -22,6 +22,14 @@ impl ServiceAddress {
             Self::Instances(balancer) => Url::parse(&format!("http://{}", balancer.service())),
         };
         base.ok().filter(|base| base.scheme() == "http")
+    }
+
+    /// Its name, where instances are looked up by it.
+    pub(crate) fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Url(_) => None,
+            Self::Instances(balancer) => Some(balancer.service()),
+        }
     }
 
     /// As it is written, for who is told that it is none.

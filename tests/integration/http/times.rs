@@ -277,6 +277,53 @@ async fn a_statement_comes_as_csv_too() {
     api.stop().await;
 }
 
+/// Every text of it is that of the JSON, amounts to the digit, and nothing in it is anything but text.
+#[tokio::test]
+async fn a_statement_is_a_page_too_with_the_same_amounts() {
+    let api = Api::start().await;
+    api.open("1", "none").await;
+    let mut credit = json!({"amount": "1234.50", "currency": "EUR", "contra": "cash",
+        "effective_date": "2026-01-05", "description": "<script>alert(1)</script>"});
+    api.post("/v1/accounts/1/credits", &credit).await;
+    credit["amount"] = json!("0.07");
+    let posted = api.post("/v1/accounts/1/credits", &credit).await;
+    let path = format!("/v1/accounts/1/statement?min_position={}", posted.token());
+    let told = api.get(&path).await.body;
+    let page = api.get(&format!("{path}&format=html")).await;
+    assert_eq!(page.content_type, "text/html; charset=utf-8");
+    assert_eq!(page.position, Some(posted.token().to_owned()));
+    let page = page.body.as_str().unwrap();
+    for line in told["lines"].as_array().unwrap() {
+        for field in ["amount", "balance"] {
+            let cell = format!(
+                "<td class=\"amount\">{}</td>",
+                line[field].as_str().unwrap()
+            );
+            assert!(page.contains(&cell), "{cell} in {page}");
+        }
+    }
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{page}"
+    );
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("Closing balance"), "{page}");
+
+    let first = api.get(&format!("{path}&format=html&limit=1")).await.body;
+    let first = first.as_str().unwrap();
+    assert!(first.contains("Carried forward") && !first.contains("Closing balance"));
+    let (_, rest) = first.split_once("<code>cursor=").unwrap();
+    let (cursor, _) = rest.split_once('<').unwrap();
+    let next = format!("/v1/accounts/1/statement?format=html&limit=1&cursor={cursor}");
+    let next = api.get(&next).await.body;
+    let next = next.as_str().unwrap();
+    assert!(
+        next.contains("Brought forward") && next.contains("1234.57"),
+        "{next}"
+    );
+    api.stop().await;
+}
+
 #[tokio::test]
 async fn what_became_of_a_request_is_on_record() {
     let api = Api::start().await;

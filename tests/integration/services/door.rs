@@ -15,6 +15,11 @@ use super::load::{ALL, CREDITS, open_accounts, post, under_load};
 use super::system::{PATIENCE, System};
 use crate::up::{program, text};
 
+/// How long a service is frozen at least.
+const FROZEN: Duration = Duration::from_secs(6);
+/// What a statement says that may lack something.
+const MAY_LACK: &str = "This may not be all.";
+
 #[tokio::test]
 async fn no_client_notices_that_an_instance_is_killed() {
     let system = System::start().await;
@@ -127,7 +132,15 @@ async fn where_all_of_one_service_is_gone_the_others_answer_as_before() {
         for instance in ["accounts-b-1", "accounts-b-2"] {
             assert!(system.signal(instance, Signal::SIGSTOP));
         }
-        sleep(Duration::from_secs(6)).await;
+        // Whoever reads a statement meanwhile sees that it may lack something, and of which service.
+        let mut page = String::new();
+        let frozen_since = Instant::now();
+        while !page.contains("what accounts-b has recorded") || frozen_since.elapsed() < FROZEN {
+            assert!(frozen_since.elapsed() < PATIENCE, "{page}");
+            sleep(Duration::from_millis(250)).await;
+            page = statement(&system, "b-0").await;
+        }
+        assert!(!statement(&system, "a-0").await.contains(MAY_LACK));
         for instance in ["accounts-b-1", "accounts-b-2"] {
             assert!(system.signal(instance, Signal::SIGCONT));
         }
@@ -161,7 +174,21 @@ async fn where_all_of_one_service_is_gone_the_others_answer_as_before() {
         assert!(Instant::now() < deadline, "accounts-b does not come back");
         sleep(Duration::from_millis(100)).await;
     }
+    while statement(&system, "b-0").await.contains(MAY_LACK) {
+        assert!(Instant::now() < deadline, "it is not followed again");
+        sleep(Duration::from_millis(100)).await;
+    }
     system.stop().await;
+}
+
+/// An account's statement, as people read it.
+async fn statement(system: &System, account: &str) -> String {
+    let door = system.url("gateway");
+    let url = format!("{door}/v1/accounts/{account}/statement?format=html");
+    let request = system.client.get(url).bearer_auth(system.token("reader"));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.text().await.unwrap()
 }
 
 /// One after another, as whoever brings a new version does; the gateways last.

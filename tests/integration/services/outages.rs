@@ -32,6 +32,7 @@ async fn a_book_whose_service_is_gone_is_read_as_it_was_known() {
     let posted = a.posting("1", "credits", "10.00").await;
     let reads = Reads::over(&[&a, &b]).await;
     assert_eq!(reads.balance("1", posted.token()).await, "10.00");
+    let known = posted.token().to_owned();
     let age = async || {
         let balance = reads.get("/v1/accounts/1/balance").await;
         assert_eq!(
@@ -59,6 +60,20 @@ async fn a_book_whose_service_is_gone_is_read_as_it_was_known() {
         books.iter().filter(|book| book["follows"] == true).count() == 1
     })
     .await;
+    // So does a statement that people read, and that of the other book does not.
+    let mark = "This may not be all.";
+    let page = async |id: &str, more: &str| {
+        let path = format!("/v1/accounts/{id}/statement?format=html{more}");
+        let page = reads.get(&path).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        page.body.as_str().unwrap().to_owned()
+    };
+    let (of_a, of_b) = (page("1", "").await, page("2", "").await);
+    assert!(of_a.contains(mark) && of_a.contains(">10.00<"), "{of_a}");
+    assert!(!of_b.contains(mark), "{of_b}");
+    // What was known at a position lacks nothing.
+    let past = page("1", &format!("&known_at={known}")).await;
+    assert!(!past.contains(mark), "{past}");
     // A moment since then is known to nobody here: that is said, and not guessed.
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let then = reads
@@ -79,6 +94,10 @@ async fn a_book_whose_service_is_gone_is_read_as_it_was_known() {
     .await;
     let statement = reads.get("/v1/accounts/1/statement").await;
     assert_eq!(statement.body["lines"].as_array().unwrap().len(), 2);
+    until("the statement is whole", async || {
+        !page("1", "").await.contains(mark)
+    })
+    .await;
     reads.stop().await;
     a.stop().await;
     b.stop().await;

@@ -1,15 +1,18 @@
 //! The statement: every leg within a span of days, with the balance before, after each, and at the end.
 
+mod csv;
+mod page;
+
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use chrono::NaiveDate;
 use folio_core::{Money, Position};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use self::page::{Gap, Span};
 use crate::account::{AccountId, ContraAccount};
 use crate::balances::Shelf;
 use crate::http::cursor;
@@ -40,7 +43,7 @@ pub struct StatementParams {
     limit: Option<u16>,
     /// Waits until the model has this position: the `Folio-Position` of a write.
     min_position: Option<String>,
-    /// `json`, or `csv` for the lines as comma-separated values.
+    /// `json`; `csv` for the lines as comma-separated values; `html` for a page to read or print.
     format: Option<StatementFormat>,
 }
 
@@ -52,6 +55,8 @@ pub enum StatementFormat {
     Json,
     /// RFC 4180, with a line of names.
     Csv,
+    /// A page for people, which loads nothing.
+    Html,
 }
 
 /// A page of a statement.
@@ -113,7 +118,7 @@ pub struct LineBody {
     params(("id" = String, Path, description = "the account"), StatementParams),
     responses(
         (status = 200, description = "A page of the statement", content(
-            (StatementPage = "application/json"), (String = "text/csv"),
+            (StatementPage = "application/json"), (String = "text/csv"), (String = "text/html"),
         )),
         (status = 404, description = "No such account", body = ProblemBody),
         (status = 409, description = "Several books have such an account", body = ProblemBody),
@@ -156,6 +161,8 @@ pub(crate) async fn statement(
         .statement(&account, from, as_of, start, i64::from(limit))
         .await?;
     let (book, origin) = (opened.book.name.to_string(), Origin::of(&opened));
+    // What was known at a moment that somebody names lacks nothing.
+    let gap = params.known_at.is_none().then(|| Gap::of(opened.book));
     opened.model.close().await?;
 
     let last = lines.last().map(|line| After::text(as_of.known, line));
@@ -171,14 +178,21 @@ pub(crate) async fn statement(
         lines: lines.into_iter().map(LineBody::from).collect(),
         next_cursor,
     };
-    match params.format {
-        Some(StatementFormat::Csv) => {
-            let mut response = csv(page)?;
-            origin.put(response.headers_mut());
-            Ok(response)
+    let mut response = match params.format {
+        Some(StatementFormat::Csv) => csv::csv(page)?,
+        Some(StatementFormat::Html) => {
+            let span = Span {
+                from: params.from,
+                to: params.to,
+                is_continued: after.is_some(),
+            };
+            let page = page::html(&page, span, gap.flatten().as_ref());
+            Html(page.into_string()).into_response()
         }
-        Some(StatementFormat::Json) | None => Ok(origin.answer(page)),
-    }
+        Some(StatementFormat::Json) | None => return Ok(origin.answer(page)),
+    };
+    origin.put(response.headers_mut());
+    Ok(response)
 }
 
 /// Where a page ended, and what has to be known to go on there: the position that all pages are of, and
@@ -222,62 +236,6 @@ impl After {
     fn balance(&self, currency: folio_core::Currency) -> Result<Money, Problem> {
         Money::parse(&self.balance, currency).map_err(|_| cursor::invalid())
     }
-}
-
-/// The lines alone; where the next page starts is told in a header, since CSV has no place for it.
-fn csv(page: StatementPage) -> Result<Response, Problem> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Problem::internal(&error);
-    writer
-        .write_record([
-            "effective_date",
-            "recorded_at",
-            "position",
-            "entry_id",
-            "side",
-            "amount",
-            "balance",
-            "currency",
-            "contra",
-            "reference",
-            "description",
-        ])
-        .map_err(failed)?;
-    for line in page.lines {
-        let (date, position) = (line.effective_date.to_string(), line.position.to_string());
-        writer
-            .write_record([
-                &date,
-                &line.recorded_at,
-                &position,
-                line.entry_id.as_deref().unwrap_or_default(),
-                line.side,
-                &line.amount,
-                &line.balance,
-                &page.currency,
-                line.contra.as_deref().unwrap_or_default(),
-                line.reference.as_deref().unwrap_or_default(),
-                line.description.as_deref().unwrap_or_default(),
-            ])
-            .map_err(failed)?;
-    }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| Problem::internal(error.error()))?;
-    let mut response = ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], bytes).into_response();
-    let headers = response.headers_mut();
-    let shown = [
-        ("folio-opening-balance", Some(page.opening_balance)),
-        ("folio-closing-balance", Some(page.closing_balance)),
-        ("folio-known-at", Some(page.known_at.to_string())),
-        ("folio-next-cursor", page.next_cursor),
-    ];
-    for (name, value) in shown {
-        if let Some(value) = value.and_then(|value| value.parse().ok()) {
-            headers.insert(name, value);
-        }
-    }
-    Ok(response)
 }
 
 /// How the other side of a leg is called: contra accounts by their short names.
