@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use folio_tests::process::{Program, command, run};
+use folio_tests::scale;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 use crate::up::{data_folder, program, text};
@@ -26,7 +28,12 @@ pub(super) struct System {
     /// The folder of the server's socket.
     socket: PathBuf,
     folder: TempDir,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// Where more is asked for than in every run, one system has the machine at a time: two that are asked hundreds of times a
+/// second would be waiting for each other's processors, and what clients see of a restart would be that.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 impl System {
     pub(super) async fn start() -> Self {
@@ -35,6 +42,10 @@ impl System {
 
     /// The same, with these variables in the environment of all of it.
     pub(super) async fn start_within(environment: &[(&str, &str)]) -> Self {
+        let turn = match scale() {
+            1 => None,
+            _ => Some(TURN.lock().await),
+        };
         let folder = data_folder();
         let arguments = [
             "up",
@@ -69,6 +80,7 @@ impl System {
             client: Client::builder().no_proxy().build().unwrap(),
             program: started,
             folder,
+            _turn: turn,
         }
     }
 
