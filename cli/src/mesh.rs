@@ -340,3 +340,36 @@ pub enum MeshError {
     #[error("the service failed to serve")]
     Serve(#[source] std::io::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_says_where_instances_of_one_service_are() {
+        let seed: Seed = "accounts-a=127.0.0.1:7401,[::1]:7411".parse().unwrap();
+        assert_eq!(seed.service.as_str(), "accounts-a");
+        let addresses = ["127.0.0.1:7401", "[::1]:7411"];
+        assert_eq!(seed.addresses, addresses.map(|at| at.parse().unwrap()));
+    }
+
+    #[test]
+    fn what_says_no_place_is_refused_with_what_it_should_be() {
+        for wrong in [
+            "",
+            "accounts-a",
+            "=127.0.0.1:7401",
+            "accounts-a=",
+            "accounts-a=7401",
+            "accounts-a=localhost:7401",
+            "accounts-a=127.0.0.1",
+            "accounts-a=127.0.0.1:7401,",
+            "accounts-a=127.0.0.1:7401;127.0.0.1:7411",
+            "Accounts A=127.0.0.1:7401",
+        ] {
+            let refused = wrong.parse::<Seed>().unwrap_err().to_string();
+            assert!(refused.starts_with(wrong), "{refused}");
+            assert!(refused.contains("accounts-a=127.0.0.1:7401,"), "{refused}");
+        }
+    }
+}
