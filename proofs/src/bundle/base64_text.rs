@@ -4,18 +4,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize as _, Deserializer, Serializer};
 
-pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let read = STANDARD.decode(text);
     read.map_err(|error| serde::de::Error::custom(format!("bytes are not in base64: {error}")))
 }
 
 /// Bytes that may not be there, which is `null`.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::{Deserializer, STANDARD, Serializer};
     use base64::Engine as _;
     use serde::{Deserialize, Serialize as _};

@@ -20,7 +20,7 @@ pub struct Growth {
 
 impl Growth {
     /// The older checkpoint, if the log has only grown from there to the `new` one.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         new: &Checkpoint,
         keys: &[VerifyingKey],
@@ -34,7 +34,7 @@ impl Growth {
 
 /// That the log has only grown from the checkpoint that somebody keeps to the `new` one. `earlier` is the one in the
 /// bundle, from which that is proved already.
-pub(super) fn verify_kept(
+pub(crate) fn verify_kept(
     kept: &Checkpoint,
     earlier: Option<(&Checkpoint, &Growth)>,
     new: &Checkpoint,
@@ -71,7 +71,7 @@ pub(super) fn verify_kept(
     }
 }
 
-pub(super) const fn head(checkpoint: &Checkpoint) -> TreeHead {
+pub(crate) const fn head(checkpoint: &Checkpoint) -> TreeHead {
     TreeHead {
         size: Size::new(checkpoint.size),
         root: checkpoint.root,

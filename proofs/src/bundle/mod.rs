@@ -11,26 +11,24 @@
 //!   without a gap do the rest. Of a stream that is not in the map it proves that there are no events.
 //! - `growth` may follow: an older checkpoint, and the proof that the log has only grown since.
 //!
-//! An outcome without events is in the log too, and of no stream: bundles say nothing of it.
+//! An outcome without events is in the log too, and of no stream: bundles say nothing of it, and [receipts](crate::receipt) do.
 
-mod answer;
-mod base64_text;
+pub(crate) mod base64_text;
 mod error;
 mod event;
-mod growth;
+pub(crate) mod growth;
 #[cfg(test)]
 mod mutations;
-mod signed;
+pub(crate) mod signed;
 #[cfg(test)]
-mod testing;
-mod uuid_text;
+pub(crate) mod testing;
+pub(crate) mod uuid_text;
 mod verify;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use answer::{Answer, Form, Question, Verdict};
 pub use error::BundleError;
 pub use event::BundledEvent;
 pub use growth::Growth;

@@ -4,14 +4,14 @@ use crate::checkpoint::{Checkpoint, OpenCheckpointError, Origin};
 use crate::note::{SignedNote, VerifyingKey};
 
 #[derive(Debug)]
-pub(super) struct Signed {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) signers: Vec<VerifyingKey>,
+pub(crate) struct Signed {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) signers: Vec<VerifyingKey>,
 }
 
 /// What the note says, if a known key has signed it. Where nobody says which log it should be of, a key that is called as
 /// the log has to be among those that have signed.
-pub(super) fn open(
+pub(crate) fn open(
     note: &SignedNote,
     keys: &[VerifyingKey],
     origin: Option<&Origin>,

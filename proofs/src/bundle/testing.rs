@@ -6,18 +6,22 @@ use super::{Bundle, BundledEvent, Format, Growth, Stream};
 use crate::checkpoint::{Checkpoint, Through};
 use crate::leaf::{EventLeaf, OutcomeLeaf};
 use crate::map::{Bucket, BucketNumber, Entry, MapTree, StreamKey};
-use crate::merkle::{ConsistencyPlan, InclusionPlan, InclusionProof, Size, TileWriter, Tiles};
+use crate::merkle::{
+    ConsistencyPlan, InclusionPlan, InclusionProof, LeafHasher, Size, TileWriter, Tiles,
+};
 use crate::note::{SignedNote, SigningKey, VerifyingKey};
+use crate::receipt::InclusionReceipt;
 
 const CATEGORY: &str = "account";
 const BEGIN_MICROS: i64 = 1_700_000_000_000_000;
 
 /// A log with its map and its key. All streams are accounts.
-pub(super) struct Log {
+pub(crate) struct Log {
     key: SigningKey,
     /// Their proofs say where they are and nothing else.
     events: Vec<BundledEvent>,
     outcomes: i64,
+    leaves: Vec<Vec<u8>>,
     writer: TileWriter,
     tiles: Tiles,
     map: MapTree,
@@ -25,11 +29,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(name: &str, seed: u8) -> Self {
+    pub(crate) fn new(name: &str, seed: u8) -> Self {
         Self {
             key: SigningKey::from_seed(name.parse().unwrap(), &[seed; 32]).unwrap(),
             events: Vec::new(),
             outcomes: 0,
+            leaves: Vec::new(),
             writer: TileWriter::new(),
             tiles: Tiles::new(),
             map: MapTree::empty(),
@@ -38,14 +43,14 @@ impl Log {
     }
 
     /// A log of `ledger.example/a` with these, as in [`extend`](Self::extend).
-    pub(super) fn with(streams: &[&str]) -> Self {
+    pub(crate) fn with(streams: &[&str]) -> Self {
         let mut log = Self::new("ledger.example/a", 3);
         log.extend(streams);
         log
     }
 
     /// Appends an event to each of these streams in turn, or an outcome for `-`.
-    pub(super) fn extend(&mut self, streams: &[&str]) {
+    pub(crate) fn extend(&mut self, streams: &[&str]) {
         for &stream in streams {
             if stream == "-" {
                 self.push_outcome();
@@ -59,7 +64,7 @@ impl Log {
     }
 
     /// Appends an event.
-    pub(super) fn push(&mut self, event: BundledEvent) {
+    pub(crate) fn push(&mut self, event: BundledEvent) {
         let key = StreamKey::of(&event.category, &event.stream_id);
         let bucket = self.buckets.entry(key.bucket());
         let bucket = bucket.or_insert_with(|| Bucket::empty(key.bucket()));
@@ -75,9 +80,9 @@ impl Log {
     }
 
     /// Appends an event and does not tell the map.
-    pub(super) fn push_beside_map(&mut self, mut event: BundledEvent) {
+    pub(crate) fn push_beside_map(&mut self, mut event: BundledEvent) {
         event.inclusion.index = self.writer.size().number();
-        self.writer.append(event.leaf().hash());
+        self.push_leaf(&event.leaf().to_bytes());
         self.events.push(event);
     }
 
@@ -96,11 +101,19 @@ impl Log {
             refusal: None,
             metadata: b"{}",
         };
-        self.writer.append(leaf.hash());
+        self.push_leaf(&leaf.to_bytes());
+    }
+
+    /// Appends a leaf, whatever it is.
+    pub(crate) fn push_leaf(&mut self, bytes: &[u8]) {
+        let mut hasher = LeafHasher::new();
+        hasher.update(bytes);
+        self.writer.append(hasher.finish());
+        self.leaves.push(bytes.to_vec());
     }
 
     /// The checkpoint of what is there.
-    pub(super) fn seal(&mut self) -> Checkpoint {
+    pub(crate) fn seal(&mut self) -> Checkpoint {
         self.tiles.extend(self.writer.take_changed());
         let head = self.writer.head();
         let size = head.size.number();
@@ -115,20 +128,20 @@ impl Log {
         }
     }
 
-    pub(super) fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
+    pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
         checkpoint.sign(&self.key).unwrap()
     }
 
-    pub(super) fn keys(&self) -> Vec<VerifyingKey> {
+    pub(crate) fn keys(&self) -> Vec<VerifyingKey> {
         vec![self.key.verifying_key().clone()]
     }
 
-    pub(super) fn signing_key(&self) -> &SigningKey {
+    pub(crate) fn signing_key(&self) -> &SigningKey {
         &self.key
     }
 
     /// The bundle of a stream up to here.
-    pub(super) fn bundle(&mut self, id: &str) -> Bundle {
+    pub(crate) fn bundle(&mut self, id: &str) -> Bundle {
         let checkpoint = self.seal();
         let size = Size::new(checkpoint.size);
         let of_stream = self.events.iter().filter(|event| event.stream_id == id);
@@ -153,8 +166,19 @@ impl Log {
         }
     }
 
+    /// The receipt of a leaf up to here.
+    pub(crate) fn receipt(&mut self, index: u64) -> InclusionReceipt {
+        let checkpoint = self.seal();
+        let plan = InclusionPlan::new(index, Size::new(checkpoint.size)).unwrap();
+        InclusionReceipt {
+            checkpoint: self.sign(&checkpoint),
+            leaf: self.leaves[usize::try_from(index).unwrap()].clone(),
+            inclusion: plan.prove(&self.tiles).unwrap(),
+        }
+    }
+
     /// The growth from an older checkpoint up to here.
-    pub(super) fn growth_from(&mut self, old: &Checkpoint) -> Growth {
+    pub(crate) fn growth_from(&mut self, old: &Checkpoint) -> Growth {
         let new = self.seal();
         let plan = ConsistencyPlan::new(Size::new(old.size), Size::new(new.size)).unwrap();
         Growth {
@@ -165,7 +189,7 @@ impl Log {
 }
 
 /// An event without a proof. On odd versions it has the columns that not every event has.
-pub(super) fn bundled(id: &str, version: i64, position: i64) -> BundledEvent {
+pub(crate) fn bundled(id: &str, version: i64, position: i64) -> BundledEvent {
     let payload = format!(r#"{{"amount":"{position}.50"}}"#);
     let is_first = version % 2 == 1;
     let leaf = EventLeaf {

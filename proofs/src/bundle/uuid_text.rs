@@ -5,11 +5,11 @@ use serde::{Deserialize as _, Deserializer, Serializer};
 /// Where the hyphens stand.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-pub(super) fn serialize<S: Serializer>(uuid: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(uuid: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&write(*uuid))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<[u8; 16], D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -18,7 +18,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
 }
 
 /// The text of a UUID.
-pub(super) fn write(uuid: [u8; 16]) -> String {
+pub(crate) fn write(uuid: [u8; 16]) -> String {
     let mut text = format!("{:032x}", u128::from_be_bytes(uuid));
     for at in HYPHENS {
         text.insert(at, '-');

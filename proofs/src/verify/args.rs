@@ -2,36 +2,37 @@
 
 use std::path::PathBuf;
 
-use crate::bundle::Form;
+use crate::answer::Form;
 use crate::checkpoint::Origin;
 use crate::note::VerifyingKey;
 use clap::Parser;
 
-/// Check a bundle: that it has all events of a stream up to a signed checkpoint, as they were recorded
+/// Check what a log gives out: a bundle, with all events of a stream up to a signed checkpoint; or a receipt, that one event
+/// or refusal was recorded, or that the log has only grown
 ///
-/// Nothing but the bundle and the public key is needed. Exit codes: 0 verified, 1 refused, 2 not checked.
+/// Nothing but that file and the public key is needed. Exit codes: 0 verified, 1 refused, 2 not checked.
 #[derive(Debug, Parser)]
 #[command(name = "folio-verify", version)]
 pub(super) struct Args {
-    /// The bundle, a JSON file; - for standard input
-    #[arg(value_name = "BUNDLE.json")]
-    pub(super) bundle: PathBuf,
+    /// The bundle or receipt, a JSON file; - for standard input
+    #[arg(value_name = "FILE.json")]
+    pub(super) evidence: PathBuf,
     /// A public key whose word you take, from a source that you trust; can be given several times
     #[arg(long = "key", value_name = "NAME+ID+BASE64", required = true)]
     pub(super) keys: Vec<VerifyingKey>,
-    /// The log that the bundle should be of [default: the one that is called as the key]
+    /// The log that it should be of [default: the one that is called as the key]
     #[arg(long, value_name = "NAME")]
     pub(super) origin: Option<Origin>,
     /// A signed checkpoint that you kept: shows that nothing has been changed since
     #[arg(long, value_name = "CHECKPOINT-FILE")]
     pub(super) since: Option<PathBuf>,
-    /// Print the events, one a line: position, version, type, when it was recorded, payload
+    /// Print the events of a bundle, one a line: position, version, type, when it was recorded, payload
     #[arg(long, conflicts_with = "json")]
     events: bool,
     /// Print what is proven as JSON
     #[arg(long)]
     json: bool,
-    /// Print a page for people, in HTML: the events with who, when and why, and where each is in the log
+    /// Print a page about a bundle for people, in HTML: the events with who, when and why, and where each is in the log
     #[arg(long, conflicts_with_all = ["events", "json"])]
     page: bool,
 }

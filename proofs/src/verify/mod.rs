@@ -1,5 +1,5 @@
-//! The program `folio-verify`: checks a bundle of events. It needs the bundle and the public key of the log, and no network and no
-//! database.
+//! The program `folio-verify`: checks a bundle of events or a receipt. It needs that file and the public key of the log, and no network and
+//! no database.
 
 mod args;
 mod read;
@@ -10,10 +10,10 @@ use std::process::ExitCode;
 
 use self::args::Args;
 use self::read::{ReadError, read};
-use crate::bundle::{Answer, Question, Verdict};
+use crate::answer::{Answer, Question, Verdict};
 use clap::Parser as _;
 
-/// Runs the program: 0 when the bundle is verified, 1 when it is refused, 2 when it was not checked.
+/// Runs the program: 0 when what it is given is verified, 1 when it is refused, 2 when it was not checked.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
@@ -39,5 +39,5 @@ fn answer(args: Args) -> Result<Answer, ReadError> {
         keys: args.keys,
         origin: args.origin,
     };
-    Ok(question.answer(&read(&args.bundle)?))
+    Ok(question.answer(&read(&args.evidence)?))
 }

@@ -1,28 +1,34 @@
-//! What is answered to a person or a script that asks whether a bundle holds.
+//! What is answered to a person or a script that asks whether a bundle or a receipt holds.
 
+mod evidence;
 mod lines;
 mod moment;
 mod page;
 mod plain;
+mod receipts;
 mod sentences;
 mod summary;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::iter::successors;
 
 use serde::Serialize;
 
+use self::evidence::Evidence;
 use self::lines::Line;
 use self::page::Page;
 use self::plain::Plain;
+use self::receipts::{GrowthSentences, RowSentences};
 use self::sentences::Sentences;
-use self::summary::{Refusal, Summary};
-use super::signed::open;
-use super::{Bundle, BundleError, Verified};
-use crate::checkpoint::{OpenCheckpointError, Origin};
+use self::summary::{GrowthSummary, Refusal, RowSummary, Summary};
+use crate::bundle::signed::open;
+use crate::bundle::{Bundle, BundleError, Verified};
+use crate::checkpoint::{Checkpoint, OpenCheckpointError, Origin};
 use crate::note::{SignedNote, VerifyingKey};
+use crate::receipt::ReceiptError;
 
-/// What is asked of a bundle.
+/// What is asked of a bundle or a receipt.
 #[derive(Debug, Clone)]
 pub struct Question {
     /// The keys whose word is taken.
@@ -42,36 +48,36 @@ pub enum Form {
     Sentences,
     /// In JSON for programs.
     Json,
-    /// As the events, one a line. The sentences are remarks then.
+    /// As the events of a bundle, one a line. The sentences are remarks then.
     Events,
-    /// As a page for people, in HTML: the events with who, when and why, and where each is in the log. The sentences are in
-    /// it, and remarks as well.
+    /// As a page about a bundle for people, in HTML: the events with who, when and why, and where each is in the log. The
+    /// sentences are in it, and remarks as well.
     Page,
 }
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Whether the bundle holds.
+    /// Whether it holds.
     pub verdict: Verdict,
-    /// What was asked for; empty unless the bundle holds or JSON was asked for.
+    /// What was asked for; empty unless it holds or JSON was asked for.
     pub output: String,
     /// What a person should read beside it.
     pub remarks: String,
 }
 
-/// Whether a bundle holds.
+/// Whether a bundle or a receipt holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// All that it says is proven.
     Verified,
     /// Something is wrong with it, so that nothing is proven.
     Refused,
-    /// What it should be compared with is of no use.
+    /// What it should be compared with is of no use, or there is no answer in the form that was asked for.
     Unusable,
 }
 
-/// A bundle and what it has proved. Only [`Question::verify`] brings them together.
+/// A bundle and what it has proved. Only [`Question::check`] brings them together.
 #[derive(Debug)]
 struct Proven {
     bundle: Bundle,
@@ -80,10 +86,16 @@ struct Proven {
 
 #[derive(Debug, thiserror::Error)]
 enum NoProof {
-    #[error("this is no bundle; it may be damaged, or of another version")]
-    NoBundle(#[source] serde_json::Error),
+    #[error("this is no bundle and no receipt; it may be damaged, or of another version")]
+    Unknown(#[source] serde_json::Error),
     #[error(transparent)]
-    Refused(#[from] BundleError),
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    #[error(
+        "of a receipt there is neither a page nor a list of events; leave out --page and --events"
+    )]
+    Form,
     #[error(
         "the checkpoint that you keep is of no use; give the whole file as you got it, and the key that signed it"
     )]
@@ -91,24 +103,55 @@ enum NoProof {
 }
 
 impl Question {
-    /// The answer to it for the bundle with this JSON.
+    /// The answer to it for the bundle or the receipt with this JSON.
     #[must_use]
-    pub fn answer(&self, bundle: &[u8]) -> Answer {
-        match self.verify(bundle) {
-            Ok(proven) => self.verified(&proven),
-            Err(error) => self.refused(&error),
+    pub fn answer(&self, evidence: &[u8]) -> Answer {
+        self.check(evidence)
+            .unwrap_or_else(|error| self.refused(&error))
+    }
+
+    fn check(&self, evidence: &[u8]) -> Result<Answer, NoProof> {
+        let origin = self.origin.as_ref();
+        let kept = self.kept()?;
+        let kept = kept.as_ref();
+        match Evidence::read(evidence).map_err(NoProof::Unknown)? {
+            Evidence::Bundle(bundle) => {
+                let verified = bundle.verify(&self.keys, origin, kept)?;
+                Ok(self.verified(&Proven { bundle, verified }))
+            }
+            Evidence::Inclusion(receipt) => {
+                let verified = receipt.verify(&self.keys, origin, kept)?;
+                self.of_receipt(&RowSentences(&verified), &RowSummary::of(&verified))
+            }
+            Evidence::Growth(receipt) => {
+                let verified = receipt.verify(&self.keys, origin, kept)?;
+                self.of_receipt(&GrowthSentences(&verified), &GrowthSummary::of(&verified))
+            }
         }
     }
 
-    fn verify(&self, bundle: &[u8]) -> Result<Proven, NoProof> {
-        let origin = self.origin.as_ref();
-        let open = |note: &Vec<u8>| open(&SignedNote::parse(note)?, &self.keys, origin);
+    fn kept(&self) -> Result<Option<Checkpoint>, NoProof> {
+        let open =
+            |note: &Vec<u8>| open(&SignedNote::parse(note)?, &self.keys, self.origin.as_ref());
         let kept = self.kept.as_ref().map(open).transpose();
-        let kept = kept.map_err(NoProof::Kept)?;
-        let kept = kept.as_ref().map(|signed| &signed.checkpoint);
-        let bundle: Bundle = serde_json::from_slice(bundle).map_err(NoProof::NoBundle)?;
-        let verified = bundle.verify(&self.keys, origin, kept)?;
-        Ok(Proven { bundle, verified })
+        Ok(kept.map_err(NoProof::Kept)?.map(|signed| signed.checkpoint))
+    }
+
+    fn of_receipt(
+        &self,
+        sentences: &impl Display,
+        summary: &impl Serialize,
+    ) -> Result<Answer, NoProof> {
+        let output = match self.form {
+            Form::Sentences => sentences.to_string(),
+            Form::Json => json(summary),
+            Form::Events | Form::Page => return Err(NoProof::Form),
+        };
+        Ok(Answer {
+            verdict: Verdict::Verified,
+            output,
+            remarks: String::new(),
+        })
     }
 
     fn verified(&self, proven: &Proven) -> Answer {
@@ -135,8 +178,10 @@ impl Question {
 
     fn refused(&self, error: &NoProof) -> Answer {
         let (verdict, word) = match error {
-            NoProof::NoBundle(_) | NoProof::Refused(_) => (Verdict::Refused, "REFUSED"),
-            NoProof::Kept(_) => (Verdict::Unusable, "NOT CHECKED"),
+            NoProof::Unknown(_) | NoProof::Bundle(_) | NoProof::Receipt(_) => {
+                (Verdict::Refused, "REFUSED")
+            }
+            NoProof::Kept(_) | NoProof::Form => (Verdict::Unusable, "NOT CHECKED"),
         };
         let errors = successors(Some(error as &dyn Error), |&error| error.source());
         let reasons: Vec<_> = errors
@@ -181,6 +226,7 @@ mod tests {
 
     use super::*;
     use crate::bundle::testing::{Log, bundled};
+    use crate::receipt::GrowthReceipt;
 
     fn question(log: &Log, form: Form) -> Question {
         Question {
@@ -289,7 +335,11 @@ mod tests {
                 (answer.verdict, answer.output.as_str()),
                 (Verdict::Refused, "")
             );
-            assert!(answer.remarks.starts_with("REFUSED: this is no bundle"));
+            assert!(
+                answer
+                    .remarks
+                    .starts_with("REFUSED: this is no bundle and no receipt")
+            );
         }
     }
 
@@ -345,6 +395,96 @@ mod tests {
             3\t3\ta\\u{9}b\t2023-11-14 22:13:20.000003 UTC\tbase64:/w==\n";
         assert_eq!(answer.output, expected);
         assert!(answer.remarks.starts_with("VERIFIED"));
+    }
+
+    #[test]
+    fn a_receipt_of_a_row_says_what_was_recorded() {
+        let mut log = Log::with(&["ada", "-"]);
+        let mut question = question(&log, Form::Sentences);
+        let receipt = |log: &mut Log, index| serde_json::to_vec(&log.receipt(index)).unwrap();
+        let (event, outcome) = (receipt(&mut log, 0), receipt(&mut log, 1));
+        for (evidence, sentence) in [
+            (
+                &event,
+                "Position 1 of the store is version 1 of account/ada: Deposited, recorded at 2023-11-14",
+            ),
+            (
+                &event,
+                r#"It says {"amount":"1.50"}, and beside it {"actor":"ada"}."#,
+            ),
+            (&event, "It is entry 0 of the log"),
+            (&event, "That nothing else was recorded of the same stream."),
+            (
+                &outcome,
+                "The command 44444444-4444-4444-4444-444444444444 was carried out and changed nothing",
+            ),
+            (&outcome, "It is entry 1 of the log"),
+        ] {
+            let answer = question.answer(evidence);
+            assert_eq!(answer.verdict, Verdict::Verified, "{}", answer.remarks);
+            assert!(
+                answer.output.contains(sentence),
+                "{sentence}\n{}",
+                answer.output
+            );
+        }
+        question.form = Form::Json;
+        let json: Value = serde_json::from_str(&question.answer(&event).output).unwrap();
+        assert_eq!(
+            (&json["verified"], &json["index"]),
+            (&true.into(), &0.into())
+        );
+        assert_eq!(json["event"]["payload"], r#"{"amount":"1.50"}"#);
+        let json: Value = serde_json::from_str(&question.answer(&outcome).output).unwrap();
+        assert_eq!(json["outcome"]["number"], 1);
+        for form in [Form::Events, Form::Page] {
+            question.form = form;
+            let answer = question.answer(&event);
+            assert_eq!(
+                (answer.verdict, answer.output.as_str()),
+                (Verdict::Unusable, "")
+            );
+        }
+        question.form = Form::Sentences;
+        let altered = String::from_utf8(event)
+            .unwrap()
+            .replacen("\"index\":0", "\"index\":1", 1);
+        let answer = question.answer(altered.as_bytes());
+        assert_eq!(
+            (answer.verdict, answer.output.as_str()),
+            (Verdict::Refused, "")
+        );
+    }
+
+    #[test]
+    fn a_receipt_of_growth_says_since_when() {
+        let mut log = Log::with(&["ada", "bob"]);
+        let kept = log.seal();
+        log.extend(&["ada"]);
+        let growth = log.growth_from(&kept);
+        let new = log.seal();
+        let receipt = GrowthReceipt {
+            checkpoint: log.sign(&new),
+            growth,
+        };
+        let receipt = serde_json::to_vec(&receipt).unwrap();
+        let mut question = question(&log, Form::Sentences);
+        let answer = question.answer(&receipt);
+        let sentence = "Since an older checkpoint that came with it, with 2 entries";
+        assert!(answer.output.contains(sentence), "{}", answer.output);
+        assert!(answer.output.contains("--since"), "{}", answer.output);
+        question.kept = Some(log.sign(&kept).to_string().into_bytes());
+        let answer = question.answer(&receipt);
+        let sentence = "Since the checkpoint that you keep, with 2 entries";
+        assert!(answer.output.contains(sentence), "{}", answer.output);
+        assert!(
+            !answer.output.contains("older checkpoint"),
+            "{}",
+            answer.output
+        );
+        question.form = Form::Json;
+        let json: Value = serde_json::from_str(&question.answer(&receipt).output).unwrap();
+        assert_eq!(json["grown_since_earlier"]["size"], 2);
     }
 
     #[test]

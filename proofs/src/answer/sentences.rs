@@ -21,18 +21,18 @@ impl fmt::Display for Sentences<'_> {
     }
 }
 
-const NOT_SHOWN_ALIKE: &str = "That everybody is shown the same log. Compare the checkpoint with one that somebody else got, and keep it for the next time.";
+pub(super) const NOT_SHOWN_ALIKE: &str = "That everybody is shown the same log. Compare the checkpoint with one that somebody else got, and keep it for the next time.";
 const NOT_REPLAYED: &str = "That whoever signed was honest about where each stream ends. The checkpoint states it and the key stands for it; only a reader of the whole log can find it again.";
-const NOT_RECORDED: &str = "That everything that happened was recorded, and recorded once. Whoever runs the store decides what is put into it; the proof is about what was.";
-const NOT_TRUE: &str =
+pub(super) const NOT_RECORDED: &str = "That everything that happened was recorded, and recorded once. Whoever runs the store decides what is put into it; the proof is about what was.";
+pub(super) const NOT_TRUE: &str =
     "That what the events say is true, and that the clock was right that gave them their times.";
 
 impl Sentences<'_> {
     pub(super) fn proven(&self) -> Vec<String> {
         let told = [
-            Some(self.seal()),
+            Some(seal(&self.0.checkpoint, &self.0.signers)),
             Some(self.events()),
-            self.grown_since_kept(),
+            grown_since_kept(self.0.kept.as_ref()),
             self.grown_since_earlier(),
         ];
         told.into_iter().flatten().collect()
@@ -41,23 +41,13 @@ impl Sentences<'_> {
     pub(super) fn not_proven(&self) -> Vec<String> {
         let told = [
             Some(self.later()),
-            self.before(),
+            before(self.0.kept.as_ref()),
             Some(NOT_SHOWN_ALIKE.to_owned()),
             Some(NOT_REPLAYED.to_owned()),
             Some(NOT_RECORDED.to_owned()),
             Some(NOT_TRUE.to_owned()),
         ];
         told.into_iter().flatten().collect()
-    }
-
-    fn seal(&self) -> String {
-        let signers: Vec<_> = self.0.signers.iter().map(signer).collect();
-        format!(
-            "The log {} was sealed {}. The checkpoint says so, and is signed with the key {}.",
-            Plain(self.0.checkpoint.origin.as_str()),
-            state(&self.0.checkpoint),
-            signers.join(" and the key "),
-        )
     }
 
     fn events(&self) -> String {
@@ -81,14 +71,6 @@ impl Sentences<'_> {
         )
     }
 
-    fn grown_since_kept(&self) -> Option<String> {
-        let kept = self.0.kept.as_ref()?;
-        Some(format!(
-            "Since the checkpoint that you keep, {}, the log has only been added to: nothing that was in it has been altered or removed.",
-            state(kept)
-        ))
-    }
-
     fn grown_since_earlier(&self) -> Option<String> {
         let earlier = self.0.earlier.as_ref();
         let earlier = earlier.filter(|earlier| self.0.kept.as_ref() != Some(earlier))?;
@@ -102,20 +84,34 @@ impl Sentences<'_> {
         let through = self.0.through.position();
         format!("What was recorded after position {through}. Ask for a newer bundle.")
     }
+}
 
-    fn before(&self) -> Option<String> {
-        if self.0.kept.is_some() {
-            return None;
-        }
-        Some("That the history is still the one you were shown at another time. Give a checkpoint that you kept with --since.".to_owned())
-    }
+pub(super) fn seal(checkpoint: &Checkpoint, signers: &[VerifyingKey]) -> String {
+    let signers: Vec<_> = signers.iter().map(signer).collect();
+    format!(
+        "The log {} was sealed {}. The checkpoint says so, and is signed with the key {}.",
+        Plain(checkpoint.origin.as_str()),
+        state(checkpoint),
+        signers.join(" and the key "),
+    )
+}
+
+pub(super) fn grown_since_kept(kept: Option<&Checkpoint>) -> Option<String> {
+    Some(format!(
+        "Since the checkpoint that you keep, {}, the log has only been added to: nothing that was in it has been altered or removed.",
+        state(kept?)
+    ))
+}
+
+pub(super) fn before(kept: Option<&Checkpoint>) -> Option<String> {
+    kept.is_none().then(|| "That the history is still the one you were shown at another time. Give a checkpoint that you kept with --since.".to_owned())
 }
 
 fn signer(key: &VerifyingKey) -> String {
     format!("{}+{}", Plain(key.name().as_str()), key.id())
 }
 
-fn state(checkpoint: &Checkpoint) -> String {
+pub(super) fn state(checkpoint: &Checkpoint) -> String {
     let time = checkpoint.sealed_at_micros.map_or_else(
         || "at a time it does not say".to_owned(),
         |micros| format!("at {}", Moment(micros)),
@@ -126,6 +122,6 @@ fn state(checkpoint: &Checkpoint) -> String {
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+pub(super) fn list(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
     lines.iter().try_for_each(|line| writeln!(f, "  - {line}"))
 }

@@ -12,6 +12,10 @@
 //! Fields stand in the order in which the struct has them. Integers are big endian, in as many bytes as their type
 //! has. As every length stands before its bytes, no byte can move to the next field and leave the leaf the same.
 
+mod read;
+
+pub use read::{Leaf, MalformedLeaf};
+
 use crate::Hash;
 use crate::merkle::LeafHasher;
 
@@ -166,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    const EVENT_LEAF: EventLeaf<'static> = EventLeaf {
+    pub(super) const EVENT_LEAF: EventLeaf<'static> = EventLeaf {
         position: 7,
         version: 2,
         recorded_at_micros: 1_700_000_000_123_456,
@@ -182,7 +186,7 @@ mod tests {
         metadata: b"{}",
     };
 
-    const OUTCOME_LEAF: OutcomeLeaf<'static> = OutcomeLeaf {
+    pub(super) const OUTCOME_LEAF: OutcomeLeaf<'static> = OutcomeLeaf {
         number: 7,
         command_id: [0x22; 16],
         recorded_at_micros: 1_700_000_000_123_456,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::answer::{Answer, Form, Question, Verdict};
 use crate::bundle::testing::{Log, bundled};
-use crate::bundle::{Answer, Bundle, BundledEvent, Form, Question, Verdict};
+use crate::bundle::{Bundle, BundledEvent};
 
 fn answer(log: &Log, bundle: &Bundle) -> Answer {
     let question = Question {
