@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{MeshArgs, MeshError};
+use crate::output::say;
 use crate::seals::{SealArgs, SealsError};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
@@ -61,10 +62,10 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
     };
     let listener = arguments.listen.bind(PORTS.accounts_a)?;
     let address = listener.local_addr().map_err(AccountsError::Serve)?;
-    println!(
+    say(format_args!(
         "accounts of book {} listens at http://{address}",
         arguments.book
-    );
+    ));
     let router = http::accounts_router(service.ledger());
     let mesh = arguments.mesh.open()?;
     let listen = &arguments.listen;

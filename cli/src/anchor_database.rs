@@ -7,6 +7,7 @@ use folio_postgres::{ProvisionError, Role, provision_login};
 use thiserror::Error;
 use tokio_postgres::Config;
 
+use crate::output::{OutputError, answer, remark};
 use crate::server::{Server, ServerArgs, ServerError, connection_url};
 
 /// Connections that making it needs.
@@ -44,9 +45,9 @@ pub async fn run(arguments: AnchorDatabaseArgs) -> Result<(), AnchorDatabaseErro
     let server = Server::join(&arguments.server, CONNECTIONS).await?;
     let made = make(&server.config, &arguments.database, arguments.purpose).await;
     server.stop().await?;
-    println!("{}", connection_url(&made?));
-    eprintln!(
-        "ledger takes this as FOLIO_ANCHOR or --anchor; a password of before is no longer valid"
+    answer(connection_url(&made?))?;
+    remark(
+        "ledger takes this as FOLIO_ANCHOR or --anchor; a password of before is no longer valid",
     );
     Ok(())
 }
@@ -87,4 +88,7 @@ pub enum AnchorDatabaseError {
     /// The login cannot be made.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }

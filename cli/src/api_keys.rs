@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::Finding;
 use crate::gateway::DATABASE;
+use crate::output::{OutputError, answer};
 use crate::server::{Server, ServerArgs, ServerError};
 
 /// Arguments of `ledger api-keys`.
@@ -56,16 +57,16 @@ async fn carry_out(server: &Server, command: ApiKeysCommand) -> Result<Finding, 
     match command {
         ApiKeysCommand::Create { name, scopes } => {
             let key = keys.create(&name, &scopes.into_iter().collect()).await?;
-            println!("{}", key.reveal());
+            answer(key.reveal())?;
             Ok(Finding::Clean)
         }
         ApiKeysCommand::Revoke { prefix } => match keys.revoke(&prefix).await? {
             Revocation::Revoked => {
-                println!("{prefix} is revoked");
+                answer(format_args!("{prefix} is revoked"))?;
                 Ok(Finding::Clean)
             }
             Revocation::NoSuchKey => {
-                println!("there is no key {prefix}");
+                answer(format_args!("there is no key {prefix}"))?;
                 Ok(Finding::NotWell)
             }
         },
@@ -91,4 +92,7 @@ pub enum KeyCommandError {
     /// The key was not made, or not revoked.
     #[error(transparent)]
     Keys(#[from] ApiKeysError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }

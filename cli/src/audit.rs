@@ -12,6 +12,7 @@ use ledger_example::{AccountsDatabases, AuditError, AuditReport, BookName};
 use thiserror::Error;
 
 use crate::accounts::BOOK;
+use crate::output::{OutputError, answer, remark};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::{Finding, balances};
 
@@ -41,7 +42,7 @@ pub async fn run(arguments: AuditArgs) -> Result<Finding, AuditCommandError> {
     let report = audit(&server, &arguments).await;
     server.stop().await?;
     let report = report?;
-    print(&report);
+    print(&report)?;
     Ok(Finding::clean_if(report.differences.is_empty()))
 }
 
@@ -53,7 +54,7 @@ async fn audit(server: &Server, arguments: &AuditArgs) -> Result<AuditReport, Au
     let readers = models.pool(Role::Reader, CONNECTIONS)?;
     let projection = BalancesProjector::of(book).name();
     let queries = BalancesQueries::new(Reader::new(readers, projection));
-    eprintln!("store {} of book {book}", store.store_id());
+    remark(format_args!("store {} of book {book}", store.store_id()));
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} events  {per_sec}  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -67,29 +68,31 @@ async fn audit(server: &Server, arguments: &AuditArgs) -> Result<AuditReport, Au
     Ok(report)
 }
 
-fn print(report: &AuditReport) {
+fn print(report: &AuditReport) -> Result<(), OutputError> {
     for difference in &report.differences {
-        println!(
+        answer(format_args!(
             "account {}: {} is {} by replay, {} in the read model",
             difference.account_id, difference.what, difference.replayed, difference.projected
-        );
+        ))?;
     }
-    println!(
+    answer(format_args!(
         "{} events replayed up to position {} in {:.2} s, {} events/s",
         report.events,
         report.position,
         report.elapsed.as_secs_f64(),
         report.events_per_second()
-    );
+    ))?;
     let behind = report.head.events_since(report.position);
     if behind > 0 {
-        println!("the read model is {behind} events behind; both were compared where it stands");
+        answer(format_args!(
+            "the read model is {behind} events behind; both were compared where it stands"
+        ))?;
     }
-    println!(
+    answer(format_args!(
         "{} accounts compared, {} differences",
         report.accounts,
         report.differences.len()
-    );
+    ))
 }
 
 /// Why an audit could not be made.
@@ -108,4 +111,7 @@ pub enum AuditCommandError {
     /// The audit itself failed.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio_postgres::Config;
 
 use crate::accounts::BOOK;
+use crate::output::{OutputError, answer, remark};
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 
 /// Connections that making a login needs.
@@ -33,9 +34,9 @@ pub async fn run(arguments: AuditorLoginArgs) -> Result<(), AuditorLoginError> {
     let server = Server::join(&arguments.server, CONNECTIONS).await?;
     let made = make(&server.config, &arguments.book).await;
     server.stop().await?;
-    println!("{}", connection_string(&made?));
-    eprintln!(
-        "psql takes this as it is, and ledger as DATABASE_URL; a password of before is no longer valid"
+    answer(connection_string(&made?))?;
+    remark(
+        "psql takes this as it is, and ledger as DATABASE_URL; a password of before is no longer valid",
     );
     Ok(())
 }
@@ -78,4 +79,7 @@ pub enum AuditorLoginError {
     /// The login cannot be made.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }

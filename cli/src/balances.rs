@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{BookAt, MeshArgs, MeshError, books_at};
+use crate::output::say;
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -79,7 +80,7 @@ async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<()
     };
     let listener = arguments.listen.bind(PORTS.balances)?;
     let address = listener.local_addr().map_err(BalancesError::Serve)?;
-    println!("balances listens at http://{address}");
+    say(format_args!("balances listens at http://{address}"));
     let router = http::balances_router(service.shelf());
     let result = mesh
         .serve("balances", listener, router, &arguments.listen)

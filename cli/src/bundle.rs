@@ -15,6 +15,7 @@ use ledger_example::{AccountsDatabases, BookName};
 use thiserror::Error;
 
 use crate::accounts::BOOK;
+use crate::output::{Answers, remark};
 use crate::seals::keys_folder;
 use crate::server::{Server, ServerArgs, ServerError};
 
@@ -62,10 +63,14 @@ pub async fn run(arguments: BundleArgs) -> Result<(), BundleCommandError> {
     text.push(b'\n');
     let written = match &arguments.output {
         Some(file) => std::fs::write(file, &text),
-        None => std::io::stdout().write_all(&text),
+        None => Answers(std::io::stdout()).write_all(&text),
     };
     written.map_err(BundleCommandError::Write)?;
-    eprintln!("{} events of {}", bundle.events.len(), bundle.stream);
+    remark(format_args!(
+        "{} events of {}",
+        bundle.events.len(),
+        bundle.stream
+    ));
     Ok(())
 }
 

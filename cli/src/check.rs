@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::Finding;
 use crate::accounts::BOOK;
+use crate::output::{OutputError, answer};
 use crate::progress::progress_bar;
 use crate::server::{Server, ServerArgs, ServerError};
 
@@ -41,19 +42,19 @@ pub async fn run(arguments: CheckArgs) -> Result<Finding, CheckError> {
     server.stop().await?;
     let report = report?;
     for violation in &report.violations {
-        println!(
+        answer(format_args!(
             "position {} ({}): {}: {}",
             violation.position,
             violation.stream,
             violation.invariant.as_str(),
             violation.what
-        );
+        ))?;
     }
-    println!(
+    answer(format_args!(
         "checked up to position {}, {} violations",
         report.position,
         report.violations.len()
-    );
+    ))?;
     Ok(Finding::clean_if(report.violations.is_empty()))
 }
 
@@ -81,4 +82,7 @@ pub enum CheckError {
     /// The store cannot be read, or lacks events.
     #[error("the event store cannot be read")]
     Read(#[from] ReadError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }

@@ -27,11 +27,15 @@ pub struct ExportArgs {
 ///
 /// # Errors
 ///
-/// [`ExportError`]. What was written by then is a part of the book.
+/// [`ExportError`]. What was written by then is a part of the book. Where a pipe is closed, it ends well.
 pub async fn run(args: ExportArgs, out: impl Write) -> Result<(), ExportError> {
     let ledger =
         LedgerClient::new(args.url, "export").map_err(|source| ExportError::Ledger { source })?;
-    export(&ledger.with_book(args.book), args.format, out).await
+    match export(&ledger.with_book(args.book), args.format, out).await {
+        // Whoever reads it has seen enough: nobody needs the rest of the book.
+        Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        exported => exported,
+    }
 }
 
 async fn export(

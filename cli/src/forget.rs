@@ -11,6 +11,7 @@ use ledger_example::{AccountsDatabases, BookName};
 use thiserror::Error;
 
 use crate::accounts::BOOK;
+use crate::output::{OutputError, answer};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::transfers;
 
@@ -68,8 +69,10 @@ async fn forget(server: &Server, arguments: &ForgetArgs) -> Result<(), ForgetErr
     let vault = Vault::new(&of.vault(server))?;
     let forgotten = vault.forget(subject, by, reason).await?;
     let (by, reason) = (&forgotten.by, forgotten.reason.as_str());
-    println!("{subject} of {of} is forgotten, as {by} asked: {reason}");
-    println!("backups of the vault from before still have the key, until they are thrown away");
+    answer(format_args!(
+        "{subject} of {of} is forgotten, as {by} asked: {reason}"
+    ))?;
+    answer("backups of the vault from before still have the key, until they are thrown away")?;
     Ok(())
 }
 
@@ -113,6 +116,9 @@ pub enum ForgetError {
     /// The vault knows no such subject, or gave no answer.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use tokio_postgres::Config;
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{MeshArgs, MeshError};
+use crate::output::say;
 use crate::server::{ServerArgs, ServerError};
 
 /// The database of limits that gateways keep together, and of API keys.
@@ -114,7 +115,9 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
     let operators = TcpListener::bind(arguments.admin).await;
     let operators = operators.map_err(GatewayError::Serve)?;
     let operators_at = operators.local_addr().map_err(GatewayError::Serve)?;
-    println!("the gateway listens at http://{address}, for operators at http://{operators_at}");
+    say(format_args!(
+        "the gateway listens at http://{address}, for operators at http://{operators_at}"
+    ));
     let drain = Arc::new(Notify::new());
     let router = admin::router(gateway.clone(), figures, Arc::clone(&drain));
     let operating = tokio::spawn(ledger_example::http::serve(

@@ -8,6 +8,7 @@ use ledger_example::transit::{FollowError, Followed, Owner, Report, reconcile};
 use thiserror::Error;
 
 use crate::Finding;
+use crate::output::{OutputError, answer};
 use crate::progress::progress_bar;
 
 /// Arguments of `ledger in-transit`.
@@ -44,7 +45,7 @@ pub async fn run(arguments: InTransitArgs) -> Result<Finding, InTransitError> {
     });
     let report = report.await?;
     bar.finish_and_clear();
-    print(&report);
+    print(&report)?;
     Ok(Finding::clean_if(report.holds()))
 }
 
@@ -53,32 +54,32 @@ fn followed(owner: Owner, feed: GuardedFeed) -> Followed {
     Followed { owner, source }
 }
 
-fn print(report: &Report) {
+fn print(report: &Report) -> Result<(), OutputError> {
     for (owner, _, position) in &report.cut {
-        println!("{owner} up to position {position}");
+        answer(format_args!("{owner} up to position {position}"))?;
     }
     for (currency, clearing) in &report.clearing {
         let in_transit = report.in_transit.get(currency);
         let in_transit = in_transit.map_or_else(|| "0".to_owned(), |sum| sum.amount_text());
-        println!(
+        answer(format_args!(
             "{}: {} on clearing accounts, {in_transit} on its way",
             currency.code(),
             clearing.amount_text()
-        );
+        ))?;
     }
     for id in &report.on_the_way {
-        println!("on its way: {id}");
+        answer(format_args!("on its way: {id}"))?;
     }
     for finding in &report.findings {
-        println!(
+        answer(format_args!(
             "{} position {} ({}): {}",
             finding.owner, finding.position, finding.of, finding.what
-        );
+        ))?;
     }
-    println!(
+    answer(format_args!(
         "{} settled, {} under way, {} findings",
         report.settled, report.under_way, report.found
-    );
+    ))
 }
 
 /// Why nothing could be reconciled.
@@ -91,4 +92,7 @@ pub enum InTransitError {
     /// A store cannot be read.
     #[error(transparent)]
     Follow(#[from] FollowError),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }

@@ -20,12 +20,7 @@
 //! * [`verify`]: reads every row of a book again, and proves it against what was sealed.
 //! * [`projections`]: the operators' commands, with the projections of a book.
 //! * [`forget`]: destroys the key of whoever is to be forgotten.
-//! * [`server`]: where PostgreSQL is.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what a command line program is for"
-)]
+//! * [`server`]: where PostgreSQL is. [`output`]: what is printed, whoever may have stopped reading.
 
 mod access_log;
 pub mod accounts;
@@ -53,6 +48,7 @@ pub mod in_transit;
 pub mod journal_file;
 pub mod listen;
 pub mod mesh;
+pub mod output;
 pub mod progress;
 pub mod projections;
 pub mod rails;
@@ -79,6 +75,8 @@ pub use folio_operator::Finding;
 /// What the program gets its memory from. Its binaries name it.
 pub use mimalloc::MiMalloc as Allocator;
 use tracing_subscriber::EnvFilter;
+
+use crate::output::{Answers, answer, remark};
 
 /// A ledger on PostgreSQL whose every balance leads back to its events.
 #[derive(Debug, Parser)]
@@ -184,12 +182,12 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Transfers(arguments) => transfers::run(arguments).await?,
         Command::Import(arguments) => {
             let summary = import::run(arguments).await?;
-            println!("{summary}");
+            answer(summary)?;
         }
         Command::Reconcile(arguments) => {
             let format = arguments.format;
             let reconciliation = reconcile::run(arguments).await?;
-            reconciliation.write(format, &mut std::io::stdout())?;
+            reconciliation.write(format, &mut Answers(std::io::stdout()))?;
             if !reconciliation.agrees() {
                 return Ok(Finding::NotWell);
             }
@@ -197,13 +195,13 @@ async fn run(command: Command) -> Result<Finding, Box<dyn Error>> {
         Command::Export(arguments) => export::run(arguments, std::io::stdout()).await?,
         Command::ImportJournal(arguments) => {
             let summary = import_journal::run(arguments).await?;
-            println!("{summary}");
+            answer(summary)?;
         }
         Command::Check(arguments) => return Ok(check::run(arguments).await?),
         Command::InTransit(arguments) => return Ok(in_transit::run(arguments).await?),
         Command::ApiKeys(arguments) => return Ok(api_keys::run(arguments).await?),
         Command::Verify(arguments) => {
-            return Ok(verify::run(arguments, std::io::stdout()).await?);
+            return Ok(verify::run(arguments, Answers(std::io::stdout())).await?);
         }
         Command::Forget(arguments) => forget::run(arguments).await?,
         Command::Audit(arguments) => return Ok(audit::run(arguments).await?),
@@ -232,10 +230,10 @@ fn what_is_logged() -> EnvFilter {
 
 /// Prints an error and its causes.
 fn failed(error: &dyn Error) -> ExitCode {
-    eprintln!("error: {error}");
+    remark(format_args!("error: {error}"));
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        remark(format_args!("  because: {error}"));
         cause = error.source();
     }
     ExitCode::FAILURE

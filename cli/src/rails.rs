@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{MeshArgs, MeshError};
+use crate::output::say;
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -53,7 +54,7 @@ async fn start_and_serve(server: &Server, arguments: &RailsArgs) -> Result<(), R
     };
     let listener = arguments.listen.bind(PORTS.rails)?;
     let address = listener.local_addr().map_err(RailsError::Serve)?;
-    println!("rails listens at http://{address}");
+    say(format_args!("rails listens at http://{address}"));
     let router = http::rails_router(service.rails());
     let mesh = arguments.mesh.open()?;
     let listen = &arguments.listen;

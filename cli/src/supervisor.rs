@@ -19,6 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::output::remark;
+
 /// Wait before a service is started again; it doubles each time in a row.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest such wait.
@@ -191,7 +193,7 @@ impl Running {
 
     fn say(&self, what: &str) {
         let (name, log) = (&self.service.name, self.log.display());
-        eprintln!("{name} {what} (its log is {log})");
+        remark(format_args!("{name} {what} (its log is {log})"));
     }
 }
 

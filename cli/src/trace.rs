@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::access_log;
+use crate::output::remark;
 use crate::screen::{columns, stopped_twice};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stores::{CONNECTIONS, StoreError, StoreName};
@@ -71,7 +72,10 @@ async fn find(
     let finding = trace::run(arguments.trace, &stores, requests, screen).await?;
     if finding == Finding::NotWell {
         let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
-        eprintln!("no event of this request is in {}", names.join(", "));
+        remark(format_args!(
+            "no event of this request is in {}",
+            names.join(", ")
+        ));
     }
     Ok(finding)
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{BookAt, MeshArgs, MeshError, books_at};
+use crate::output::say;
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -69,7 +70,7 @@ async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(
     };
     let listener = arguments.listen.bind(PORTS.transfers)?;
     let address = listener.local_addr().map_err(TransfersError::Serve)?;
-    println!("transfers listens at http://{address}");
+    say(format_args!("transfers listens at http://{address}"));
     let router = http::transfers_router(service.transfers());
     let result = mesh
         .serve("transfers", listener, router, &arguments.listen)

@@ -20,6 +20,7 @@ use tokio_postgres::Config;
 use crate::client::Probe;
 use crate::demo::{self, DemoError};
 use crate::listen::{self, ListenError, PORTS};
+use crate::output::say;
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 use crate::stop;
 use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
@@ -61,7 +62,7 @@ pub struct UpArgs {
 /// [`UpError`]. Whatever was started is stopped first.
 pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     let started = Instant::now();
-    println!("Starting PostgreSQL …");
+    say("Starting PostgreSQL …");
     let books = BOOKS.len().saturating_add(1);
     let connections = Connections::default().total().saturating_mul(books);
     let connections = connections
@@ -78,7 +79,7 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     };
     let result = serve(&server, &arguments, started).await;
     server.stop().await?;
-    println!("Stopped. The data is kept.");
+    say("Stopped. The data is kept.");
     result
 }
 
@@ -93,7 +94,7 @@ async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<
         },
         result = stop::requested() => result.map_err(UpError::Signal),
     };
-    println!("\nStopping …");
+    say("\nStopping …");
     supervisor.stop().await;
     result
 }
@@ -141,9 +142,11 @@ async fn start(
     let urls = services.accounts.iter().map(|(_, service)| service.url());
     let (urls, url) = (urls.collect::<Vec<_>>(), services.balances.url());
     if !probe.caught_up(&urls, &url, PATIENCE).await? {
-        println!("The read models are still catching up; see {url}/readyz");
+        say(format_args!(
+            "The read models are still catching up; see {url}/readyz"
+        ));
     }
-    println!("{}", greeting(server, &services, &keys, began)?);
+    say(greeting(server, &services, &keys, began)?);
     Ok(())
 }
 

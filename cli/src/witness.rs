@@ -10,6 +10,7 @@ use ledger_example::http;
 use thiserror::Error;
 
 use crate::listen::{ListenArgs, ListenError, PORTS};
+use crate::output::say;
 use crate::verify::{VerifyError, trusted};
 
 /// Arguments of `ledger witness`.
@@ -41,7 +42,10 @@ pub async fn run(arguments: WitnessArgs) -> Result<(), WitnessError> {
     let witness = Witness::open(&arguments.state, &arguments.name, logs).await?;
     let listener = arguments.listen.bind(PORTS.witness)?;
     let address = listener.local_addr().map_err(WitnessError::Serve)?;
-    println!("the witness is --anchor http://{address}#{}", witness.key());
+    say(format_args!(
+        "the witness is --anchor http://{address}#{}",
+        witness.key()
+    ));
     let stop = async move { arguments.listen.stopped().await };
     let served = http::serve(listener, witness.router(), stop).await;
     served.map_err(WitnessError::Serve)

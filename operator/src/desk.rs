@@ -8,6 +8,7 @@ use folio_projections::Projection;
 use tokio::sync::watch;
 
 use crate::error::OperatorError;
+use crate::format::answer;
 
 /// What an app gives to a command.
 pub struct Desk<'a> {
@@ -17,7 +18,8 @@ pub struct Desk<'a> {
     pub by: Actor,
     /// Ends what takes its time when it becomes true, or its sender is gone.
     pub stop: watch::Receiver<bool>,
-    /// Takes the answers. Progress is shown on standard error, where that is a terminal.
+    /// Takes the answers, all of them or, as a pipe that is closed, what is wanted of them. Progress is shown on standard error, where
+    /// that is a terminal.
     pub out: &'a mut (dyn Write + Send),
 }
 
@@ -41,8 +43,7 @@ impl Desk<'_> {
 
     /// Writes a line.
     pub(crate) fn say(&mut self, line: impl fmt::Display) -> Result<(), OperatorError> {
-        writeln!(self.out, "{line}")?;
-        Ok(self.out.flush()?)
+        Ok(answer(self.out, &format!("{line}\n"))?)
     }
 }
 

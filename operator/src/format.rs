@@ -1,6 +1,6 @@
 //! How an answer is written: as a table for people, as JSON for programs.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -16,10 +16,19 @@ pub enum Format {
     Json,
 }
 
+/// Writes an answer. A reader who has seen enough, behind `| head` say, is no failure: what was found is told by the exit code as well.
+pub(crate) fn answer(out: &mut (dyn Write + Send), text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Writes an answer as JSON.
-pub(crate) fn json(out: &mut (dyn Write + Send), answer: &impl Serialize) -> std::io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, answer)?;
-    writeln!(out)
+pub(crate) fn json(out: &mut (dyn Write + Send), body: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(body)?;
+    text.push('\n');
+    answer(out, &text)
 }
 
 /// A moment for people, in UTC.
@@ -45,6 +54,26 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+
+    struct Fails(io::ErrorKind);
+
+    impl Write for Fails {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_has_gone_is_told_from_a_disk_that_is_full() {
+        let mut gone = Fails(io::ErrorKind::BrokenPipe);
+        json(&mut gone, &["found"]).unwrap();
+        let mut full = Fails(io::ErrorKind::StorageFull);
+        assert!(json(&mut full, &["found"]).is_err());
+    }
 
     #[test]
     fn a_moment_is_told_in_utc() {

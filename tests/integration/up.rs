@@ -1,14 +1,17 @@
 //! The main job, as a new user would run it: one command, nothing configured.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use folio_postgres::cluster::LocalCluster;
-use folio_tests::process::{Program, command, run};
-use nix::sys::signal::Signal;
+use folio_tests::process::{PATIENCE, Program, command, run};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 #[tokio::test]
 async fn one_command_serves_a_demo_book_and_keeps_it() {
@@ -117,6 +120,33 @@ async fn a_killed_program_loses_nothing() {
     let balance = again.pasted(&again.curl_lines()[0]).await;
     assert_eq!(balance["balance"], "1411.73");
     again.stops(Signal::SIGINT).await;
+    assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
+}
+
+/// As behind `| head -1`. The next line that was printed then made it panic, and PostgreSQL ran on.
+#[tokio::test]
+async fn it_stops_in_good_order_when_nobody_reads_what_it_prints() {
+    let folder = data_folder();
+    let words = ["up", "--data-dir", text(folder.path())];
+    let mut up = command(
+        program(),
+        &[&words[..], &["--free-ports", "--empty"]].concat(),
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut running = up.stdout(writer).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(reader).read_line(&mut first).unwrap();
+    assert!(first.starts_with("Starting PostgreSQL"), "{first}");
+
+    let started = folder.path().join("logs/gateway.log");
+    let deadline = Instant::now() + PATIENCE;
+    while !started.exists() {
+        assert!(Instant::now() < deadline, "{:?}", running.try_wait());
+        sleep(Duration::from_millis(20)).await;
+    }
+    let process = Pid::from_raw(running.id().unwrap().try_into().unwrap());
+    kill(process, Signal::SIGTERM).unwrap();
+    assert!(running.wait().await.unwrap().success());
     assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
 }
 

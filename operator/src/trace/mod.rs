@@ -32,6 +32,7 @@ use folio_core::{CorrelationId, ReadError, Timestamp};
 use thiserror::Error;
 
 use crate::finding::Finding;
+use crate::format::answer;
 use crate::named_store::NamedStore;
 use crate::screen::Screen;
 use crate::{ids, moment};
@@ -115,14 +116,8 @@ pub async fn run(
         TraceFormat::Text => output::text(&trace),
         TraceFormat::Json => output::json(&trace)?,
     };
-    let written = screen
-        .out
-        .write_all(text.as_bytes())
-        .and_then(|()| screen.out.flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(Finding::clean_if(!trace.tree.nodes.is_empty())),
-    }
+    answer(screen.out, &text)?;
+    Ok(Finding::clean_if(!trace.tree.nodes.is_empty()))
 }
 
 /// Why a request was not traced.

@@ -9,7 +9,7 @@ use crate::receipt::{GrowthReceipt, InclusionReceipt};
 /// One of what a log gives out.
 #[derive(Debug)]
 pub(super) enum Evidence {
-    Bundle(Bundle),
+    Bundle(Box<Bundle>),
     Inclusion(InclusionReceipt),
     Growth(GrowthReceipt),
 }

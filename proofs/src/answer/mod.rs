@@ -80,7 +80,7 @@ pub enum Verdict {
 /// A bundle and what it has proved. Only [`Question::check`] brings them together.
 #[derive(Debug)]
 struct Proven {
-    bundle: Bundle,
+    bundle: Box<Bundle>,
     verified: Verified,
 }
 

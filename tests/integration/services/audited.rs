@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use folio_tests::process::{Ended, command, run};
@@ -174,9 +175,28 @@ impl Audit {
             &["check", "--book", "a"],
             &["diff", "balances_a"],
             &["projections", "prove"],
+            &["projections", "list"],
+            &["verify", "--book", "a"],
+            &["bundle", "checking", "--book", "a"],
+            &["auditor-login", "--book", "a"],
+            &listed,
+            &replay,
         ] {
             system.command(words).await;
+            self.unread(words).await;
         }
+    }
+
+    /// Whoever has seen enough closes the pipe, as `head` does. What was found is told by the exit code all the same.
+    async fn unread(&self, words: &[&str]) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let folder = ["--data-dir", text(self.system.data_folder())];
+        let mut command = command(program(), &[words, &folder].concat());
+        command.stdout(writer).stderr(Stdio::piped());
+        let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{words:?}: {told}");
     }
 
     /// Has the bundle of the account written to this file, as soon as so many events of it are sealed.
