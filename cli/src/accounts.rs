@@ -46,6 +46,7 @@ pub async fn run(arguments: AccountsArgs) -> Result<(), AccountsError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<(), AccountsError> {
+    let stop = arguments.listen.stop().map_err(AccountsError::Signal)?;
     let start = async {
         let databases = AccountsDatabases::prepare(&server.config, &arguments.book).await?;
         let figures = figures::recorded();
@@ -54,11 +55,11 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
         let service = AccountsService::start(&databases, connections, figures, seals).await?;
         Ok::<_, AccountsError>(service)
     };
-    // Told to stop while it starts, it stops at once. From then on only `serve` listens for that:
-    // whoever else did would end it in the middle of its requests.
+    // Told to stop while it starts, it stops at once. From then on `serve` does: whoever else did would end it in the middle of its
+    // requests.
     let service = tokio::select! {
         service = start => service?,
-        result = stop::requested() => return result.map_err(AccountsError::Signal),
+        () = stop.told() => return Ok(()),
     };
     let listener = arguments.listen.bind(PORTS.accounts_a)?;
     let address = listener.local_addr().map_err(AccountsError::Serve)?;
@@ -68,13 +69,12 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
     ));
     let router = http::accounts_router(service.ledger());
     let mesh = arguments.mesh.open()?;
-    let listen = &arguments.listen;
     let result = mesh
         .serve(
             &format!("accounts-{}", arguments.book),
             listener,
             router,
-            listen,
+            stop,
         )
         .await;
     stop::in_time(service.stop()).await;

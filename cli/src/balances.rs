@@ -55,6 +55,7 @@ pub async fn run(arguments: BalancesArgs) -> Result<(), BalancesError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<(), BalancesError> {
+    let stop = arguments.listen.stop().map_err(BalancesError::Signal)?;
     let mesh = arguments.mesh.open()?;
     let said = arguments.transfers.as_deref();
     let transfers =
@@ -73,18 +74,16 @@ async fn start_and_serve(server: &Server, arguments: &BalancesArgs) -> Result<()
         let service = BalancesService::start(&database, &feeds, connections, figures).await?;
         Ok::<_, BalancesError>(service)
     };
-    // As in the accounts service: from when it serves on, only that listens for being told to stop.
+    // As in the accounts service: once it serves, only that stops it.
     let service = tokio::select! {
         service = start => service?,
-        result = stop::requested() => return result.map_err(BalancesError::Signal),
+        () = stop.told() => return Ok(()),
     };
     let listener = arguments.listen.bind(PORTS.balances)?;
     let address = listener.local_addr().map_err(BalancesError::Serve)?;
     say(format_args!("balances listens at http://{address}"));
     let router = http::balances_router(service.shelf());
-    let result = mesh
-        .serve("balances", listener, router, &arguments.listen)
-        .await;
+    let result = mesh.serve("balances", listener, router, stop).await;
     stop::in_time(service.stop()).await;
     Ok(result?)
 }

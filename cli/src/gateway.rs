@@ -127,10 +127,10 @@ pub async fn run(arguments: GatewayArgs) -> Result<(), GatewayError> {
     ));
     let (config, keys) = (arguments.config.clone(), arguments.keys.clone());
     let reloading = tokio::spawn(reload(gateway.clone(), config, keys));
-    let listen = arguments.listen.clone();
+    let stop = arguments.listen.stop().map_err(GatewayError::Serve)?;
     let stop = async move {
         tokio::select! {
-            () = listen.stopped() => {}
+            () = stop.told() => {}
             () = drain.notified() => {}
         }
     };

@@ -10,7 +10,7 @@ use clap::Args;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use crate::stop;
+use crate::stop::Stop;
 
 /// Where the services listen unless told otherwise: at these ports of this machine alone.
 pub const PORTS: Ports = Ports {
@@ -77,13 +77,14 @@ impl ListenArgs {
         TcpListener::from_std(listener).map_err(failed)
     }
 
-    /// Completes when the service is to stop: it is told to, or its supervisor is gone.
-    pub async fn stopped(&self) {
-        tokio::select! {
-            // Without signals to wait for, it serves until it is killed.
-            result = stop::requested() => if result.is_err() { std::future::pending().await },
-            () = self.orphaned() => {}
-        }
+    /// That the service is to stop: it is told to, or its supervisor is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot listen for signals.
+    pub fn stop(&self) -> io::Result<Stop> {
+        let listen = self.clone();
+        Stop::listen_or(async move { listen.orphaned().await })
     }
 
     async fn orphaned(&self) {

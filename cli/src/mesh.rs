@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_postgres::Config;
 
-use crate::listen::ListenArgs;
+use crate::stop::Stop;
 
 /// The registry's database.
 pub const DATABASE: &str = "folio_registry";
@@ -159,15 +159,14 @@ impl Mesh {
         service: &str,
         listener: TcpListener,
         router: Router,
-        listen: &ListenArgs,
+        stop: Stop,
     ) -> Result<(), MeshError> {
         let router = match &self.arguments.gateway_keys {
             Some(file) => http::vouched_for(router, IdentityVerifier::of_file(file, service)?),
             None => router,
         };
-        let listen = listen.clone();
         let Some(registry) = &self.registry else {
-            let stop = async move { listen.stopped().await };
+            let stop = async move { stop.told().await };
             return http::serve(listener, router, stop)
                 .await
                 .map_err(MeshError::Serve);
@@ -191,7 +190,7 @@ impl Mesh {
         let stopping = stage.clone();
         let stop = async move {
             tokio::select! {
-                () = listen.stopped() => {}
+                () = stop.told() => {}
                 // Somebody else is this instance now.
                 Ok(_) = is_lost.wait_for(|lost| *lost) => return,
             }

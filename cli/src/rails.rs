@@ -11,7 +11,6 @@ use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{MeshArgs, MeshError};
 use crate::output::say;
 use crate::server::{Server, ServerArgs, ServerError};
-use crate::stop;
 
 /// The database of the service.
 pub const DATABASE: &str = "folio_rails";
@@ -43,22 +42,22 @@ pub async fn run(arguments: RailsArgs) -> Result<(), RailsError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &RailsArgs) -> Result<(), RailsError> {
+    let stop = arguments.listen.stop().map_err(RailsError::Signal)?;
     let start = async {
         let database = prepare_rails(&server.config, &arguments.database).await?;
         Ok::<_, RailsError>(RailsService::start(&database, figures::recorded()).await?)
     };
-    // As in the accounts service: from when it serves on, only that listens for being told to stop.
+    // As in the accounts service: once it serves, only that stops it.
     let service = tokio::select! {
         service = start => service?,
-        result = stop::requested() => return result.map_err(RailsError::Signal),
+        () = stop.told() => return Ok(()),
     };
     let listener = arguments.listen.bind(PORTS.rails)?;
     let address = listener.local_addr().map_err(RailsError::Serve)?;
     say(format_args!("rails listens at http://{address}"));
     let router = http::rails_router(service.rails());
     let mesh = arguments.mesh.open()?;
-    let listen = &arguments.listen;
-    let result = mesh.serve("rails", listener, router, listen).await;
+    let result = mesh.serve("rails", listener, router, stop).await;
     Ok(result?)
 }
 

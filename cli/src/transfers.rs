@@ -52,6 +52,7 @@ pub async fn run(arguments: TransfersArgs) -> Result<(), TransfersError> {
 }
 
 async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(), TransfersError> {
+    let stop = arguments.listen.stop().map_err(TransfersError::Signal)?;
     let mesh = arguments.mesh.open()?;
     let asked = Asked {
         books: books_at(&mesh, &arguments.books)?,
@@ -63,18 +64,16 @@ async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(
         let service = TransfersService::start(&databases, &asked, settings, figures).await?;
         Ok::<_, TransfersError>(service)
     };
-    // As in the accounts service: from when it serves on, only that listens for being told to stop.
+    // As in the accounts service: once it serves, only that stops it.
     let service = tokio::select! {
         service = start => service?,
-        result = stop::requested() => return result.map_err(TransfersError::Signal),
+        () = stop.told() => return Ok(()),
     };
     let listener = arguments.listen.bind(PORTS.transfers)?;
     let address = listener.local_addr().map_err(TransfersError::Serve)?;
     say(format_args!("transfers listens at http://{address}"));
     let router = http::transfers_router(service.transfers());
-    let result = mesh
-        .serve("transfers", listener, router, &arguments.listen)
-        .await;
+    let result = mesh.serve("transfers", listener, router, stop).await;
     stop::in_time(service.stop()).await;
     Ok(result?)
 }

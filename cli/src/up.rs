@@ -22,7 +22,7 @@ use crate::demo::{self, DemoError};
 use crate::listen::{self, ListenError, PORTS};
 use crate::output::say;
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
-use crate::stop;
+use crate::stop::Stop;
 use crate::supervisor::{Service, Started, SuperviseError, Supervisor};
 use crate::{balances, gateway, mesh, rails, seals, transfers};
 
@@ -62,6 +62,7 @@ pub struct UpArgs {
 /// [`UpError`]. Whatever was started is stopped first.
 pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     let started = Instant::now();
+    let stop = Stop::listen().map_err(UpError::Signal)?;
     say("Starting PostgreSQL …");
     let books = BOOKS.len().saturating_add(1);
     let connections = Connections::default().total().saturating_mul(books);
@@ -75,24 +76,31 @@ pub async fn run(arguments: UpArgs) -> Result<(), UpError> {
     let server = tokio::select! {
         server = Server::start(&arguments.server, connections) => server?,
         // The cluster, if it has come up by now, is found again at the next start.
-        result = stop::requested() => return result.map_err(UpError::Signal),
+        () = stop.told() => return Ok(()),
     };
-    let result = serve(&server, &arguments, started).await;
+    let result = serve(&server, &arguments, started, &stop).await;
     server.stop().await?;
     say("Stopped. The data is kept.");
     result
 }
 
-async fn serve(server: &Server, arguments: &UpArgs, started: Instant) -> Result<(), UpError> {
+async fn serve(
+    server: &Server,
+    arguments: &UpArgs,
+    started: Instant,
+    stop: &Stop,
+) -> Result<(), UpError> {
     let logs = arguments.server.data_folder()?.join("logs");
     let mut supervisor = Supervisor::new(&logs)?;
     let result = tokio::select! {
         result = start(server, arguments, &mut supervisor, started) => match result {
-            // The services end this, or whoever stops them.
-            Ok(()) => stop::requested().await.map_err(UpError::Signal),
+            Ok(()) => {
+                stop.told().await;
+                Ok(())
+            }
             Err(error) => Err(error),
         },
-        result = stop::requested() => result.map_err(UpError::Signal),
+        () = stop.told() => Ok(()),
     };
     say("\nStopping …");
     supervisor.stop().await;

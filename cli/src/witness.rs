@@ -46,7 +46,8 @@ pub async fn run(arguments: WitnessArgs) -> Result<(), WitnessError> {
         "the witness is --anchor http://{address}#{}",
         witness.key()
     ));
-    let stop = async move { arguments.listen.stopped().await };
+    let stop = arguments.listen.stop().map_err(WitnessError::Serve)?;
+    let stop = async move { stop.told().await };
     let served = http::serve(listener, witness.router(), stop).await;
     served.map_err(WitnessError::Serve)
 }

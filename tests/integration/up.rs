@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use folio_postgres::cluster::LocalCluster;
@@ -133,7 +134,7 @@ async fn it_stops_in_good_order_when_nobody_reads_what_it_prints() {
         &[&words[..], &["--free-ports", "--empty"]].concat(),
     );
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut running = up.stdout(writer).spawn().unwrap();
+    let mut running = up.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(reader).read_line(&mut first).unwrap();
     assert!(first.starts_with("Starting PostgreSQL"), "{first}");
@@ -145,8 +146,11 @@ async fn it_stops_in_good_order_when_nobody_reads_what_it_prints() {
         sleep(Duration::from_millis(20)).await;
     }
     let process = Pid::from_raw(running.id().unwrap().try_into().unwrap());
+    // Some of the services are about to serve. One that missed being told was killed in the end.
     kill(process, Signal::SIGTERM).unwrap();
-    assert!(running.wait().await.unwrap().success());
+    let ended = running.wait_with_output().await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && said.is_empty(), "{said}");
     assert!(LocalCluster::attach(folder.path()).await.unwrap().is_none());
 }
 
