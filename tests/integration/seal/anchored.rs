@@ -14,7 +14,7 @@ use folio_tests::postgres;
 use tokio_postgres::error::SqlState;
 
 use super::book::{Book, batch};
-use super::walk::walked_with;
+use super::walk::{walked, walked_with};
 
 async fn opened(book: &Book) -> Result<Sealer, SealError> {
     let anchor = book.file_anchor().await;
@@ -96,6 +96,16 @@ async fn a_log_that_was_made_anew_is_not_sealed_further() {
         error.to_string().contains(&found.root.to_string()),
         "{error}"
     );
+    // Whoever walks it is told that there are two logs of one size, and which.
+    let (findings, _) = walked(&book).await;
+    let forked = findings.iter().filter_map(|finding| match finding {
+        Finding::Forked {
+            size, root, other, ..
+        } => Some((*size, *root, *other)),
+        _ => None,
+    });
+    let roots = (8, found.root, not.anchored.root);
+    assert_eq!(forked.collect::<Vec<_>>(), [roots], "{findings:?}");
 }
 
 #[tokio::test]
