@@ -61,7 +61,7 @@ pub enum JointVerdict<R> {
 }
 
 /// The states right after a command, whatever has happened since, of the aggregates that it both read
-/// and wrote to.
+/// and wrote to. Of one that it only read there is none: that is no sign that there is no such aggregate.
 #[derive(Debug, Clone, Default)]
 pub struct StatesAfter(Vec<StateAfter>);
 

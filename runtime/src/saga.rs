@@ -21,7 +21,7 @@ use crate::reply::Verdict;
 /// # What is asked of them
 ///
 /// Each knows a step by its [`StepId`]: it does it once, answers the same again, and once it is undone does not do
-/// it any more, also where it is undone before it was asked. What is not known to be done or refused is
+/// it any more, also where it is undone before it was asked. What it has refused is asked by another one, until it is done. What is not known to be done or refused is
 /// [`Heard::Unknown`]; that it may be done is what the saga counts on.
 pub trait Participants<S: Saga>: Send + Sync + 'static {
     /// Asks for a step.
@@ -277,6 +277,7 @@ where
         loop {
             let now = self.now().await?;
             let saga = log.saga.as_ref().ok_or(SagaRefusal::NotBegun)?;
+            let refusals = refusals(saga);
             let (step, said) = match (saga.plan(now), saga.end) {
                 (_, Some(end)) => return Ok(Driven::Ended(end)),
                 (Plan::Wait(until), None) => return Ok(Driven::Waits(until)),
@@ -305,7 +306,12 @@ where
                 "a saga has heard"
             );
             let (now, step) = (self.now().await?, step.to_owned());
-            let hear = SagaCommand::Hear { step, heard, now };
+            let hear = SagaCommand::Hear {
+                step,
+                heard,
+                refusals,
+                now,
+            };
             log = self.go_on(id, &log, now, hear, by).await?;
         }
     }
@@ -415,6 +421,7 @@ where
                 category: <SagaLog<S> as Aggregate>::CATEGORY,
                 saga: id,
                 step: name,
+                refusals: refusals(saga),
             },
             saga,
             cause: Cause {
@@ -424,6 +431,10 @@ where
             correlation_id: log.correlation_id,
         }
     }
+}
+
+fn refusals<S: Saga>(saga: &SagaLog<S>) -> u32 {
+    saga.refused().map_or(0, |refused| refused.times)
 }
 
 /// A saga, as it is on record.

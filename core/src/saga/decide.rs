@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::definition::{SagaDefinition, Step, StepKind};
-use super::log::{SagaEvent, SagaLog, Turned};
+use super::log::{Refusals, SagaEvent, SagaLog, Turned};
 use super::{Saga, StepProgress};
 use crate::Aggregate;
 use crate::time::Timestamp;
@@ -32,6 +32,8 @@ pub enum SagaCommand<O, A> {
         step: String,
         /// What.
         heard: Heard<A>,
+        /// How often it had been refused when this was asked.
+        refusals: u32,
         /// What time it is.
         now: Timestamp,
     },
@@ -58,7 +60,7 @@ pub enum Heard<A> {
     Done(A),
     /// The step is undone, and will not be done any more.
     Undone,
-    /// The participant refuses, for good.
+    /// The participant refuses: what was asked by this id it will not do.
     Refused {
         /// Why.
         code: String,
@@ -127,7 +129,20 @@ impl<S: Saga> Aggregate for SagaLog<S> {
         match command {
             SagaCommand::Begin { .. } => Ok(Vec::new()),
             SagaCommand::Advance { now } => Ok(saga.advanced(now)),
-            SagaCommand::Hear { step, heard, now } => Ok(saga.heard(definition, &step, heard, now)),
+            SagaCommand::Hear {
+                step,
+                heard,
+                refusals,
+                now,
+            } => {
+                let is_refused = matches!(heard, Heard::Refused { .. });
+                let known = saga.refused().map_or(0, |refused| refused.times);
+                // One that was counted already, which another driver has heard as well. What is asked now has another id.
+                if is_refused && refusals != known {
+                    return Ok(Vec::new());
+                }
+                Ok(saga.heard(definition, &step, heard, now))
+            }
             SagaCommand::Cancel { actor, reason } => saga.cancelled(actor, reason),
             SagaCommand::Retry { .. } if saga.end.is_some() => Err(SagaRefusal::Ended),
             SagaCommand::Retry { actor, reason } => Ok(match saga.trying {
@@ -204,13 +219,17 @@ impl<S: Saga> SagaLog<S> {
         let name = about.to_owned();
         match (&self.turned, heard) {
             (None, Heard::Done(answer)) => vec![SagaEvent::StepDone { step: name, answer }],
-            (None, Heard::Refused { code }) => self.refused(definition, step, code, now),
+            (None, Heard::Refused { code }) => self.heard_refused(definition, step, code, now),
             (Some(_), Heard::Undone) => vec![SagaEvent::StepUndone { step: name }],
             // The answer to the step itself, after it was begun to undo it.
             (Some(_), Heard::Done(_)) | (None, Heard::Undone) => Vec::new(),
             // An undo is not refused: it is tried until it is not.
-            (Some(_), Heard::Refused { code }) => self.failed(definition, name, code, now),
-            (_, Heard::Unknown { failure }) => self.failed(definition, name, failure, now),
+            (Some(_), Heard::Refused { code }) => {
+                self.failed(definition, name, code, self.refused_again(now), now)
+            }
+            (_, Heard::Unknown { failure }) => {
+                self.failed(definition, name, failure, self.refused(), now)
+            }
             (_, Heard::NotAsked { failure, after }) => vec![SagaEvent::Parked {
                 step: name,
                 failure,
@@ -219,7 +238,15 @@ impl<S: Saga> SagaLog<S> {
         }
     }
 
-    fn refused(
+    fn refused_again(&self, now: Timestamp) -> Option<Refusals> {
+        let before = self.refused().map_or(0, |refused| refused.times);
+        Some(Refusals {
+            times: before.saturating_add(1),
+            last: now,
+        })
+    }
+
+    fn heard_refused(
         &self,
         definition: &SagaDefinition,
         step: &Step,
@@ -228,7 +255,9 @@ impl<S: Saga> SagaLog<S> {
     ) -> Events<S> {
         let name = step.name().to_owned();
         match step.kind() {
-            StepKind::Retriable => self.failed(definition, name, code, now),
+            StepKind::Retriable => {
+                self.failed(definition, name, code, self.refused_again(now), now)
+            }
             StepKind::Question | StepKind::Compensatable { .. } | StepKind::Pivot => {
                 let turned = Turned::Refused {
                     step: name.clone(),
@@ -247,6 +276,7 @@ impl<S: Saga> SagaLog<S> {
         definition: &SagaDefinition,
         step: String,
         failure: String,
+        refused: Option<Refusals>,
         now: Timestamp,
     ) -> Events<S> {
         let trying = self.trying.as_ref();
@@ -257,6 +287,7 @@ impl<S: Saga> SagaLog<S> {
             tries,
             failure: failure.clone(),
             retry_at: later(now, wait),
+            refused,
         }];
         let is_known = trying.is_some_and(|trying| trying.needs_attention);
         if tries >= definition.tries && !is_known {

@@ -49,6 +49,9 @@ pub enum SagaEvent<O, A> {
         failure: String,
         /// When it is tried again.
         retry_at: Timestamp,
+        /// How often it was refused by now, if it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<Refusals>,
     },
     /// A step, or its undo, was not tried, since its participant is known to give no answer. That is no try.
     Parked {
@@ -87,6 +90,18 @@ pub enum SagaEvent<O, A> {
     SagaCompleted,
     /// It is as if it had not been.
     SagaUndone,
+}
+
+/// How often something was refused that is tried until it is not.
+///
+/// A participant has its refusals on record, and answers the same again to whoever asks by the same id. So what was
+/// refused is asked by another id the next time, and only then: of what is not known it would be done twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusals {
+    /// How often.
+    pub times: u32,
+    /// When that was heard last.
+    pub last: Timestamp,
 }
 
 /// Why a saga turned back.
@@ -170,6 +185,7 @@ pub(super) struct Trying {
     pub(super) failure: String,
     pub(super) retry_at: Timestamp,
     pub(super) needs_attention: bool,
+    pub(super) refused: Option<Refusals>,
 }
 
 /// How a saga ended.
@@ -224,6 +240,12 @@ impl<S: Saga> SagaLog<S> {
         Some((trying.tries, &trying.failure))
     }
 
+    /// How often what it tries was refused by now, if it was.
+    #[must_use]
+    pub fn refused(&self) -> Option<Refusals> {
+        self.trying.as_ref().and_then(|trying| trying.refused)
+    }
+
     /// The step that is to be done next, or undone.
     pub(super) fn current(&self) -> Option<&'static Step> {
         let steps = self.definition()?.steps();
@@ -271,11 +293,12 @@ impl<S: Saga> SagaLog<S> {
                 tries,
                 failure,
                 retry_at,
+                refused,
                 ..
-            } => saga.try_again(*tries, failure, *retry_at),
+            } => saga.try_again(*tries, failure, *retry_at, *refused),
             SagaEvent::Parked { failure, until, .. } => {
                 let tries = saga.trying.as_ref().map_or(0, |trying| trying.tries);
-                saga.try_again(tries, failure, *until);
+                saga.try_again(tries, failure, *until, saga.refused());
             }
             SagaEvent::UndoingBegun { turned } => {
                 saga.turned = Some(turned.clone());
@@ -306,7 +329,13 @@ impl<S: Saga> SagaLog<S> {
         }
     }
 
-    fn try_again(&mut self, tries: u32, failure: &str, retry_at: Timestamp) {
+    fn try_again(
+        &mut self,
+        tries: u32,
+        failure: &str,
+        retry_at: Timestamp,
+        refused: Option<Refusals>,
+    ) {
         let needs_attention = self
             .trying
             .as_ref()
@@ -316,6 +345,7 @@ impl<S: Saga> SagaLog<S> {
             failure: failure.to_owned(),
             retry_at,
             needs_attention,
+            refused,
         });
     }
 }

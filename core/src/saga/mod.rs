@@ -16,7 +16,8 @@
 //! was asked is undone whether it was done or not, since the participant refuses what comes after its undo.
 //!
 //! An undo, a pivot or a retriable step that keeps failing is not given up. It [needs
-//! attention](SagaEvent::AttentionNeeded), and is tried further.
+//! attention](SagaEvent::AttentionNeeded), and is tried further. Where it was refused it is tried under another id each time, since
+//! the participant gives the same answer to the same id for ever, and what it refused for may be mended.
 //!
 //! ```
 //! use std::time::Duration;
@@ -55,7 +56,7 @@ mod tests;
 
 pub use decide::{Heard, SagaCommand, SagaRefusal};
 pub use definition::{InvalidDefinition, SagaDefinition, Step, StepKind};
-pub use log::{SagaEnd, SagaEvent, SagaLog, StepProgress, Turned};
+pub use log::{Refusals, SagaEnd, SagaEvent, SagaLog, StepProgress, Turned};
 pub use plan::{Plan, StepId};
 
 use std::fmt::Debug;

@@ -29,7 +29,7 @@ pub enum Plan {
     Foreign,
 }
 
-/// By what a participant knows a step of a saga, or its undo, however often it is asked.
+/// By what a participant knows a step of a saga, or its undo, however often it is asked. After a refusal it is another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepId<'a> {
     /// The category of the saga.
@@ -38,13 +38,19 @@ pub struct StepId<'a> {
     pub saga: &'a str,
     /// The step, or the undo.
     pub step: &'a str,
+    /// How often it was refused under other ids.
+    pub refusals: u32,
 }
 
 impl StepId<'_> {
     /// The id of the command at the participant.
     #[must_use]
     pub fn command(self) -> CommandId {
-        CommandId::derived(&["saga", self.category, self.saga, self.step])
+        let step = ["saga", self.category, self.saga, self.step];
+        match self.refusals {
+            0 => CommandId::derived(&step),
+            times => CommandId::derived(&[&step[..], &[&times.to_string()]].concat()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Aggregate as _;
+use crate::id::CommandId;
 use crate::testing::given;
 use crate::testing::saga::{
     Between, Call, Fate, Memory, every_failure, one_schedule, run_saga, run_saga_with,
@@ -90,6 +91,7 @@ fn hear(step: &str, heard: Heard<u64>) -> Command {
     SagaCommand::Hear {
         step: step.to_owned(),
         heard,
+        refusals: 0,
         now: NOW,
     }
 }
@@ -228,6 +230,7 @@ fn what_keeps_failing_needs_attention_and_is_tried_further() {
         tries: 3,
         failure: "gone".to_owned(),
         retry_at: Timestamp::from_micros(50_000_000),
+        refused: None,
     };
     let log = [begun(), asked("quote"), failed];
     let fold = |log: &[Event]| {
@@ -262,6 +265,58 @@ fn what_keeps_failing_needs_attention_and_is_tried_further() {
         matches!(then[..], [SagaEvent::TryFailed { tries: 4, .. }]),
         "{then:?}"
     );
+}
+
+/// A participant answers the same to the same id for ever: asked by it again, a step that was refused would be refused when there
+/// is no reason any more.
+#[test]
+fn what_was_refused_is_asked_by_another_id_and_what_is_not_known_by_the_same() {
+    let mut log = through(&["quote", "hold", "screen", "expect", "capture"]);
+    log.push(asked("credit"));
+    let fold = |log: &[Event]| {
+        let saga = log.iter().fold(None, |saga, event| {
+            SagaLog::<Transfer>::evolved(saga, event)
+        });
+        saga.unwrap()
+    };
+    let mut answered = |asked_after: u32, heard: Heard<u64>| {
+        let command = SagaCommand::Hear {
+            step: "credit".to_owned(),
+            heard,
+            refusals: asked_after,
+            now: NOW,
+        };
+        let events = SagaLog::<Transfer>::decide(Some(&fold(&log)), command).unwrap();
+        log.extend(events);
+        let refused = fold(&log).refused();
+        refused.map_or(0, |refused| refused.times)
+    };
+    let refused = || Heard::Refused {
+        code: "period_closed".to_owned(),
+    };
+    let unknown = || Heard::Unknown {
+        failure: "no answer".to_owned(),
+    };
+    assert_eq!(answered(0, unknown()), 0);
+    assert_eq!(answered(0, refused()), 1);
+    assert_eq!(answered(1, unknown()), 1);
+    // Somebody else had asked before, and has heard the refusal that is counted: the second id may have been done.
+    assert_eq!(answered(0, refused()), 1);
+    assert_eq!(answered(1, refused()), 2);
+    assert_eq!(answered(2, Heard::Done(7)), 0);
+    assert_eq!(fold(&log).answer("credit"), Some(&7));
+
+    let id = |refusals| StepId {
+        category: "transfer",
+        saga: "t1",
+        step: "credit",
+        refusals,
+    };
+    let ids: std::collections::BTreeSet<_> = (0..3).map(|times| id(times).command()).collect();
+    assert_eq!(ids.len(), 3);
+    // As it was before there were others: a saga that is under way is known by it.
+    let first = CommandId::derived(&["saga", "transfer", "t1", "credit"]);
+    assert_eq!(id(0).command(), first);
 }
 
 #[test]

@@ -320,7 +320,14 @@ impl<S: Saga> World<'_, S> {
     fn hear(&mut self, call: Call, heard: Heard<S::Answer>) {
         let (Call::Ask(step) | Call::Undo(step)) = call;
         let (step, now) = (step.to_owned(), self.now);
-        self.note(SagaCommand::Hear { step, heard, now });
+        // Nobody else hears for it, so that it is told of what it asked last.
+        let refused = self.saga().refused();
+        self.note(SagaCommand::Hear {
+            step,
+            heard,
+            refusals: refused.map_or(0, |refused| refused.times),
+            now,
+        });
     }
 
     /// What a participant does and says.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use folio_core::saga::SagaLog;
+use folio_core::saga::{SagaEnd, SagaLog};
 use folio_mesh::Deadline;
 use serde::{Deserialize, Serialize};
 use tokio::time::Duration;
@@ -25,6 +25,9 @@ use crate::transfer::service::Transfers;
 
 /// How long the network is asked whether money came back.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How often a payment may be taken in again that could not be the times before.
+const RETURNS_MAX: u32 = 9;
 
 /// An order to pay somebody outside.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -342,7 +345,8 @@ pub(crate) async fn retry_in(
 }
 
 /// Takes in money that has come back after the network had accepted a payment out: by a payment in, of the id
-/// `<payment>-return`, which is there once however often this is asked.
+/// `<payment>-return`, which is there once however often this is asked. Where that one was undone, since the account was frozen say, the
+/// next is `<payment>-return2`.
 #[utoipa::path(
     post, path = "/v1/payments-out/{id}/return", tag = "payments",
     params(
@@ -353,7 +357,7 @@ pub(crate) async fn retry_in(
         (status = 200, description = "The payment in has ended", body = PaymentInBody),
         (status = 202, description = "The payment in is under way", body = PaymentInBody),
         (status = 404, description = "No such payment", body = ProblemBody),
-        (status = 409, description = "Its money has not come back, or whom it had gone to was forgotten", body = ProblemBody),
+        (status = 409, description = "Its money has not come back, whom it had gone to was forgotten, or it was tried too often", body = ProblemBody),
         (status = 422, description = "The id leaves no room", body = ProblemBody),
         (status = 503, description = "The network does not tell", body = ProblemBody),
     )
@@ -380,7 +384,7 @@ pub(crate) async fn take_back(
         payee,
         amount,
     } = saga.order;
-    let back = PaymentId::parse_text(&format!("{id}-return"))?;
+    let back = next_return(&transfers, &id).await?;
     let driver = &transfers.drivers.inward;
     let order = InOrder {
         to: from,
@@ -389,6 +393,27 @@ pub(crate) async fn take_back(
         returns: Some(id.clone()),
     };
     begun_in(&transfers, &back, order, &headers).await
+}
+
+/// The payment in that takes a payment out back: the first that was not undone.
+async fn next_return(transfers: &Transfers, id: &PaymentId) -> Result<PaymentId, Problem> {
+    for number in 1..=RETURNS_MAX {
+        let back = PaymentId::parse_text(&match number {
+            1 => format!("{id}-return"),
+            _ => format!("{id}-return{number}"),
+        })?;
+        let before = transfers.drivers.inward.look(back.as_str()).await;
+        let before = before.map_err(sagas::problem::<PaymentIn>)?;
+        if before.is_none_or(|saga| saga.end != Some(SagaEnd::Undone)) {
+            return Ok(back);
+        }
+    }
+    Err(Problem::client(
+        StatusCode::CONFLICT,
+        "returns_used_up",
+        "It was tried too often",
+        "none of the payments in was carried out; order one of your own",
+    ))
 }
 
 async fn begun_in(

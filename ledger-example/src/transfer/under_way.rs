@@ -193,6 +193,7 @@ impl SagaRow {
                 tries,
                 failure,
                 retry_at,
+                ..
             } => {
                 row.step = Some(step.clone());
                 row.tries = *tries;
@@ -357,6 +358,7 @@ mod tests {
             tries,
             failure: "no answer".to_owned(),
             retry_at: at(100),
+            refused: None,
         }
     }
 

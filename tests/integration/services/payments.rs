@@ -103,6 +103,106 @@ async fn money_that_comes_back_is_a_payment_in_that_names_the_one_out() {
     system.stop().await;
 }
 
+/// The account took nothing in when its money came back: the payment in was undone. When it does again, another is made.
+#[tokio::test]
+async fn money_that_could_not_be_taken_back_is_taken_back_later() {
+    let system = Orders::start().await;
+    let book = system.a.databases.book.as_str();
+    system
+        .outside
+        .fails("payments", json!({"kind": "accept_then_deny"}), 1)
+        .await;
+    let paid = system
+        .post("/v1/payments-out", &out("p1", book, "acme", "100.00"))
+        .await;
+    assert_eq!(paid.text("state"), "completed", "{paid:?}");
+    freeze(&system, "freeze").await;
+    let back = system.post("/v1/payments-out/p1/return", &json!({})).await;
+    assert_eq!(
+        (back.text("id"), back.text("state")),
+        ("p1-return".to_owned(), "undone".to_owned()),
+        "{back:?}"
+    );
+    freeze(&system, "unfreeze").await;
+    for _ in 0..2 {
+        let back = system.post("/v1/payments-out/p1/return", &json!({})).await;
+        assert_eq!(
+            (back.text("id"), back.text("state"), back.text("returns")),
+            (
+                "p1-return2".to_owned(),
+                "completed".to_owned(),
+                "p1".to_owned()
+            ),
+            "{back:?}"
+        );
+    }
+    assert_eq!(system.balance("alice").await, "1000.00");
+    system.in_transit_is_settled().await;
+    system.stop().await;
+}
+
+/// A book has its refusals on record, and answers the same to the same key for ever: a refund that was refused once was never made.
+#[tokio::test]
+async fn a_refund_that_was_refused_is_made_when_its_reason_is_gone() {
+    let system = Orders::start().await;
+    let book = system.a.databases.book.as_str();
+    let network_fails = async |requests: u32| {
+        let silent = json!({"kind": "refuse"});
+        system.outside.fails("payments", silent, requests).await;
+    };
+    network_fails(1_000_000).await;
+    let order = out("p1", book, "closed-shop", "100.00");
+    let under_way = system.post_waiting("/v1/payments-out", &order, "wait=1");
+    assert_eq!(under_way.await.status, 202);
+    // Until it is stuck at something: nobody waits for minutes here.
+    let stuck_at = async |failure: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let hurry = json!({"reason": "hurry"});
+            let told = system.post("/v1/payments-out/p1/retry", &hurry).await;
+            let found = told.body["attention"]["failure"].as_str();
+            if found.is_some_and(|found| found.contains(failure)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{told:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    stuck_at("").await;
+    assert_eq!(system.balance("alice").await, "900.00");
+    // The network declines, and the account takes nothing back.
+    freeze(&system, "freeze").await;
+    network_fails(0).await;
+    stuck_at("account_frozen").await;
+    freeze(&system, "unfreeze").await;
+    let deadline = Instant::now() + PATIENCE;
+    let refunded = loop {
+        let hurry = json!({"reason": "it is not frozen any more"});
+        system.post("/v1/payments-out/p1/retry", &hurry).await;
+        let told = system.get("/v1/payments-out/p1").await;
+        if told.text("state") == "undone" {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told:?}");
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(refunded.body["turned"]["code"], "payment_declined");
+    assert_eq!(system.balance("alice").await, "1000.00");
+    system.in_transit_is_settled().await;
+    system.stop().await;
+}
+
+/// Has the account of who pays take nothing in, or take it in again.
+async fn freeze(system: &Orders, what: &str) {
+    let body = match what {
+        "freeze" => json!({"refuse": "credits", "reason": "a court says so"}),
+        _ => json!({"reason": "it says so no more"}),
+    };
+    let path = format!("/v1/accounts/alice/{what}");
+    let done = system.a.post(&path, &body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+}
+
 /// An answer of the network is lost each time: it is asked again under the same reference, and pays once.
 #[tokio::test]
 async fn a_payment_whose_answer_is_lost_is_asked_for_by_its_reference() {

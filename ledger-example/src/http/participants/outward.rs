@@ -91,8 +91,11 @@ impl OutwardParticipants {
             Released::Gone { by } => Ok(undone(by)),
             Released::Captured if call.step == step::CAPTURE => {
                 let (captured, refunded) = (payment.captured()?, payment.refunded()?);
-                // A day that is the same whenever it is asked.
-                let refund = (&captured, &refunded, day(call.saga.deadline));
+                // A day that is the same whenever it is asked by the same id. Its period may have been closed: then it is the one of the
+                // refusal.
+                let refused = call.saga.refused().map(|refused| refused.last);
+                let date = day(refused.unwrap_or(call.saga.deadline));
+                let refund = (&captured, &refunded, date);
                 Ok(undone(self.books.reverse(asking, book, refund).await?))
             }
             Released::Captured if call.saga.step(step::CAPTURE) == Some(&StepProgress::Undone) => {
