@@ -84,10 +84,10 @@ pub struct BulkResult {
     key: String,
     /// `posted`, `already_posted` or `refused`.
     status: &'static str,
-    /// The account's balance right after it.
+    /// The account's balance right after it; not of an account that records.
     #[serde(skip_serializing_if = "Option::is_none")]
     balance: Option<String>,
-    /// The account's version right after it.
+    /// The account's version right after it; not of an account that records.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<i64>,
     /// Why it was refused.
@@ -260,8 +260,8 @@ async fn carry_out_one(ledger: &Ledger, caller: &Caller, item: Item) -> Result<D
                     AppendStatus::Executed => "posted",
                     AppendStatus::AlreadyApplied => "already_posted",
                 },
-                balance: Some(posted.balance),
-                version: Some(posted.version),
+                balance: posted.balance,
+                version: posted.version,
                 problem: None,
             },
         ),

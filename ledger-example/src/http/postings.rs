@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Ledger;
-use crate::account::{Account, AccountId, Posting, Side};
+use crate::account::{Account, AccountId, Kind, Posting, Side};
 use crate::http::command::{AcceptedJointly, answer, execute_jointly};
 use crate::http::idempotency::Caller;
 use crate::http::input::{AmountText, Body, PathId, currency, text, word};
@@ -56,10 +56,10 @@ pub struct PostingBody {
     currency: String,
     /// The other side.
     contra: String,
-    /// The account's balance right after it.
-    balance: String,
-    /// The account's version right after it.
-    version: i64,
+    /// The account's balance right after it; of an account that records, `/v1/accounts/{id}/balance` tells it.
+    balance: Option<String>,
+    /// The account's version right after it; none of an account that records.
+    version: Option<i64>,
 }
 
 /// Pays in.
@@ -138,8 +138,8 @@ async fn post_one(
 /// A posting that was carried out.
 pub(super) struct Posted {
     entry_id: Option<String>,
-    pub(super) balance: String,
-    pub(super) version: i64,
+    pub(super) balance: Option<String>,
+    pub(super) version: Option<i64>,
     pub(super) done: AcceptedJointly,
 }
 
@@ -159,18 +159,18 @@ pub(super) async fn post(
         now: ledger.now().await?,
     };
     let done = execute_jointly(ledger, &command, context).await?;
-    let (account, version) = done
-        .states
-        .of::<Account>(id.as_str())
-        .ok_or_else(Problem::account_not_found)?;
+    // An account that records is not written to by its legs, so that nobody waits for another: there is no state of it that they
+    // left behind, or the one with which this opened it.
+    let account = done.states.of::<Account>(id.as_str());
+    let account = account.filter(|(account, _)| account.kind() == Kind::Authorising);
     let entry = done
         .events
         .iter()
         .find(|event| event.stream.category() == Entry::CATEGORY);
     Ok(Posted {
         entry_id: entry.map(|event| event.stream.id().to_owned()),
-        balance: account.balance().amount_text(),
-        version: version.number(),
+        balance: account.map(|(account, _)| account.balance().amount_text()),
+        version: account.map(|(_, version)| version.number()),
         done,
     })
 }

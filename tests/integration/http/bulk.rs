@@ -1,7 +1,7 @@
 //! Many postings in one request.
 
 use folio_tests::api::{Answer, Api};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_bulk_posts_each_on_its_own() {
@@ -100,5 +100,37 @@ async fn a_bulk_posts_each_on_its_own() {
 
     let last = api.posting("2", "credits", "0.01").await;
     assert_eq!(api.balance("2", last.token()).await, "3.01");
+    api.stop().await;
+}
+
+/// Its legs are in a stream of their own, which nobody reads who posts: what was answered was that there is no such account, after
+/// the entry was recorded.
+#[tokio::test]
+async fn a_posting_on_an_account_that_records_is_told_as_posted() {
+    let api = Api::start().await;
+    let fees = json!({"id": "fees", "currency": "EUR", "kind": "recording"});
+    assert_eq!(api.post("/v1/accounts", &fees).await.status, 201);
+    let body = json!({"amount": "5.00", "currency": "EUR", "contra": "cash"});
+    let path = "/v1/accounts/fees/credits";
+    for is_replay in [false, true] {
+        let posted = api.post_as(path, "fee", &body).await;
+        assert_eq!((posted.status, posted.replayed), (201, is_replay));
+        assert_eq!(posted.body["amount"], "5.00");
+        assert_eq!(posted.body["balance"], Value::Null, "{posted:?}");
+        assert_eq!(api.balance("fees", posted.token()).await, "5.00");
+    }
+    let item = json!({"key": "k", "account_id": "fees", "side": "debit", "amount": "2.00",
+        "currency": "EUR", "contra": "cash"});
+    for (key, status) in [("one", "posted"), ("two", "already_posted")] {
+        let items = json!({"postings": [item]});
+        let posted = api.post_as("/v1/postings/bulk", key, &items).await;
+        assert_eq!(posted.status, 200, "{posted:?}");
+        assert_eq!(posted.body["results"][0]["status"], status);
+        assert_eq!(api.balance("fees", posted.token()).await, "3.00");
+    }
+    let missing = api
+        .post_as("/v1/accounts/none/credits", "none", &body)
+        .await;
+    assert_eq!(missing.code(), "account_not_found");
     api.stop().await;
 }
