@@ -300,14 +300,11 @@ impl Account {
                 let zero = Money::zero(self.currency());
                 let before = std::mem::take(&mut self.velocity);
                 self.overdraft = limits.overdraft;
-                // What has gone out still counts towards a limit that stays.
+                // What has gone out still counts, also where a limit was made tighter: else two limits could be used up in one window.
                 self.velocity = limits
                     .velocity
                     .iter()
-                    .map(|limit| {
-                        let same = before.iter().find(|usage| usage.limit == *limit);
-                        same.copied().unwrap_or_else(|| Usage::new(*limit, zero))
-                    })
+                    .map(|limit| Usage::of(*limit, &before).unwrap_or(Usage::new(*limit, zero)))
                     .collect();
             }
             AccountEvent::AccountFrozen { freeze, .. } => self.freeze = Some(*freeze),

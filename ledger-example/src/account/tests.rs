@@ -297,6 +297,35 @@ fn a_limit_that_stays_keeps_what_has_gone_out() {
     book.post("c", out("1", "900.00")).unwrap();
 }
 
+/// 100.00 a day, then 90.00 a day: 190.00 could go out in one day.
+#[test]
+fn a_limit_that_is_made_tighter_counts_what_has_gone_out() {
+    let mut book = TestBook::new();
+    let day = |most: &str, count| {
+        let limit = VelocityLimit {
+            window_seconds: 86_400,
+            amount: Some(eur(most)),
+            count,
+        };
+        SetLimits(Limits {
+            overdraft: Overdraft::None,
+            velocity: vec![limit],
+        })
+    };
+    book.open("1", Overdraft::None);
+    book.ask("1", day("100.00", None)).unwrap();
+    book.pay_in("1", "1000.00");
+    book.post("a", out("1", "80.00")).unwrap();
+    book.ask("1", day("90.00", None)).unwrap();
+    assert!(book.post("b", out("1", "10.01")).is_err());
+    book.post("c", out("1", "10.00")).unwrap();
+    // Both have been counted, before anybody asked how many there were.
+    book.ask("1", day("200.00", Some(2))).unwrap();
+    assert!(book.post("d", out("1", "0.01")).is_err());
+    book.ask("1", day("200.00", Some(3))).unwrap();
+    book.post("e", out("1", "0.01")).unwrap();
+}
+
 #[test]
 fn a_limit_is_not_set_below_where_the_account_is() {
     let mut book = TestBook::new();

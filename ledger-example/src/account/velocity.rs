@@ -78,6 +78,15 @@ impl Usage {
         }
     }
 
+    /// What has gone out in the window of this limit, as far as others with windows of that length have counted it.
+    pub(crate) fn of(limit: VelocityLimit, others: &[Self]) -> Option<Self> {
+        let of_that_length = others
+            .iter()
+            .filter(|usage| usage.limit.window_seconds == limit.window_seconds);
+        let most = of_that_length.max_by_key(|usage| (usage.window, usage.count));
+        most.map(|usage| Self { limit, ..*usage })
+    }
+
     /// With one more going out. A clock that stands before the window counts in it: a step back gives
     /// nothing free.
     pub(crate) fn with(self, amount: Amount, at: Timestamp) -> Result<Self, MoneyError> {
