@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use folio_core::CommandId;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::client::{
     ClientError, LedgerAddress, LedgerClient, NewEntry, OpenAccount, Overdraft, PostingStatus,
@@ -173,11 +174,13 @@ async fn post(
     batch: &mut Vec<(Transaction, String)>,
     summary: &mut JournalSummary,
 ) -> Result<(), ImportJournalError> {
-    let (Some((first, first_id)), Some((_, last_id))) = (batch.first(), batch.last()) else {
+    let Some((first, _)) = batch.first() else {
         return Ok(());
     };
     let line = first.line;
-    let key = format!("{first_id}:{last_id}:{}", batch.len());
+    // The entries have ids by which they are known again. The batch must not have one that comes again, or a journal that was corrected
+    // would be another body under a known key.
+    let key = format!("batch:{}", Uuid::now_v7());
     let entries: Vec<NewEntry> = batch
         .iter()
         .map(|(transaction, id)| NewEntry {

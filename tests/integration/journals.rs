@@ -489,3 +489,29 @@ async fn a_journal_that_is_not_understood_is_refused_whole() {
     );
     api.stop().await;
 }
+
+/// Of three transactions the second was refused. Once it is right, the journal is imported: the batch has another body, and must not have
+/// the key of the one before.
+#[tokio::test]
+async fn a_journal_that_was_corrected_is_imported() {
+    let api = Api::start().await;
+    let folder = TempDir::new().unwrap();
+    let of = |day: &str, what: &str| format!("{day} * {what}\n    food  12.50 EUR\n    cash\n");
+    let closed = api.post("/v1/periods/2026-01-31/close", &Value::Null).await;
+    assert_eq!(closed.status, 200, "{closed:?}");
+    let write = |second: &str| {
+        let all = [
+            of("2026-02-01", "bread"),
+            second.to_owned(),
+            of("2026-02-03", "milk"),
+        ];
+        written(&folder, "mine.journal", &all.join("\n"))
+    };
+    let wrong = write(&of("2026-01-02", "butter"));
+    let refused = import_journal(&api, &wrong).await.unwrap_err().to_string();
+    assert!(refused.contains("period_closed"), "{refused}");
+    let right = write(&of("2026-02-02", "butter"));
+    let summary = import_journal(&api, &right).await.unwrap();
+    assert_eq!((summary.posted, summary.already_there), (1, 2));
+    api.stop().await;
+}
