@@ -37,7 +37,7 @@ pub(crate) fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
         .decode(cursor)
         .ok()
         .and_then(|json| serde_json::from_slice::<Cursor>(&json).ok())
-        .filter(|cursor| cursor.list == list)
+        .filter(|cursor| cursor.list == list && !cursor.after.contains('\0'))
         .map(|cursor| cursor.after)
         .ok_or_else(invalid)
 }

@@ -311,6 +311,15 @@ pub(crate) async fn of_account(
     let filter = HoldsFilter {
         state: params.state,
     };
+    if let Some(state) = &filter.state
+        && !["open", "captured", "released", "expired"].contains(&state.as_str())
+    {
+        return Err(Problem::unprocessable(
+            "invalid_state",
+            "Not a state",
+            "a state is open, captured, released or expired",
+        ));
+    }
     let list = format!("holds/{:?}/{id}/{filter:?}", params.book);
     let limit = cursor::limit(params.limit)?;
     let after = match &params.cursor {

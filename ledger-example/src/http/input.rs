@@ -140,6 +140,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // PostgreSQL has no text with this character, and would refuse it as what it cannot do now.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::unprocessable(
+                "invalid_query",
+                "Not what this endpoint takes",
+                "the character U+0000 is in no text of a ledger",
+            ));
+        }
         Query::<T>::from_request_parts(parts, state)
             .await
             .map(|Query(params)| Self(params))

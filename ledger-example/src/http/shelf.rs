@@ -12,7 +12,7 @@ use crate::balances::{Shelf, ShelvedBook};
 use crate::hold::HoldId;
 use crate::http::position::PositionToken;
 use crate::http::problem::Problem;
-use crate::http::times::{Asked, KnownAt, LAST_DAY, PATIENCE, ahead};
+use crate::http::times::{Asked, KnownAt, LAST_DAY, NO_DAY, PATIENCE, ahead};
 use crate::journal::EntryId;
 use crate::read_model::{AsOf, Balances, QueryError};
 
@@ -116,7 +116,8 @@ impl ShelvedBook {
     /// The model, and what of it was asked for: without bounds, all that it has.
     pub(crate) async fn open(&self, asked: Asked<'_>) -> Result<Opened<'_>, Problem> {
         let effective = asked.effective.unwrap_or(chrono::NaiveDate::MAX);
-        let effective = effective.min(LAST_DAY);
+        // PostgreSQL has fewer days than whoever asks.
+        let effective = effective.clamp(NO_DAY, LAST_DAY);
         if asked.known_at.is_some() && asked.min_position.is_some() {
             return Err(Problem::unprocessable(
                 "invalid_query",

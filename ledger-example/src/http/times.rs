@@ -53,6 +53,12 @@ pub(crate) const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(1, 1, 1) {
     None => NaiveDate::MIN,
 };
 
+/// The one before it: nothing has taken effect by then.
+pub(crate) const NO_DAY: NaiveDate = match FIRST_DAY.pred_opt() {
+    Some(day) => day,
+    None => NaiveDate::MIN,
+};
+
 /// Up to where what was recorded is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KnownAt {

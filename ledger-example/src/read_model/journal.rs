@@ -40,8 +40,11 @@ const TRIAL_ACCOUNTS: &str = "SELECT account_id, min(currency) AS currency, \
      FROM legs WHERE position <= $1 AND effective_date <= $2 AND account_id > $3 \
      GROUP BY account_id ORDER BY account_id LIMIT $4";
 const ENTRY: &str = "SELECT * FROM entries WHERE entry_id = $1";
-const ENTRIES: &str = "SELECT * FROM entries WHERE position > $1 AND position <= $2 \
-     ORDER BY position LIMIT $3";
+// What was undone later was not undone yet.
+const ENTRIES: &str = "SELECT position, entry_id, recorded_at, effective_date, reference, description, exchange, \
+            reverses, CASE WHEN reversed_position <= $2 THEN reversed_by END AS reversed_by, \
+            captures, actor, correlation_id \
+     FROM entries WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3";
 const LEGS_OF: &str = "SELECT position, account_id, side, amount, currency FROM legs \
      WHERE position = ANY($1) ORDER BY position, leg";
 // Positions and times of recording rise together.

@@ -186,7 +186,8 @@ async fn what_is_no_entry_is_told_why_and_changes_nothing() {
 #[tokio::test]
 async fn an_entry_is_undone_once_by_one_that_names_it() {
     let api = two_accounts().await;
-    api.post("/v1/journal-entries", &transfer("t", "1", "2", "30.00"))
+    let posted = api
+        .post("/v1/journal-entries", &transfer("t", "1", "2", "30.00"))
         .await;
     let reverse = |entry: &str, id: &str| {
         let path = format!("/v1/journal-entries/{entry}/reverse");
@@ -200,6 +201,14 @@ async fn an_entry_is_undone_once_by_one_that_names_it() {
     assert_eq!(reversal.text("effective_date"), "2026-05-05");
     let path = format!("/v1/journal-entries/t?min_position={}", reversal.token());
     assert_eq!(api.get(&path).await.text("reversed_by"), "undo");
+    // As it was known before that, it was not undone.
+    for (known_at, undone_by) in [(&posted, Value::Null), (&reversal, json!("undo"))] {
+        let path = format!("/v1/journal-entries?known_at={}", known_at.token());
+        let list = api.get(&path).await;
+        let entries = list.body["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["entry_id"] == "t");
+        assert_eq!(entry.unwrap()["reversed_by"], undone_by, "{list:?}");
+    }
     assert_eq!(api.balance("1", reversal.token()).await, "100.00");
     for (entry, status, code) in [
         ("t", 409, "already_reversed"),

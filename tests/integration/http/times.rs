@@ -373,3 +373,33 @@ async fn what_became_of_a_request_is_on_record() {
     );
     api.stop().await;
 }
+
+/// PostgreSQL has neither these days nor this character: what it refused was told as something that may pass.
+#[tokio::test]
+async fn what_no_day_and_no_text_can_be_is_told_as_that() {
+    let (api, posted) = book().await;
+    let last = posted[2].token();
+    api.balance("1", last).await;
+    let before_all = "/v1/accounts/1/balance?as_of_effective=-4800-01-01";
+    assert_eq!(get(&api, before_all).await["balance"], "0.00");
+    let whole = "/v1/accounts/1/statement?from=-4800-01-01&to=9999-12-31";
+    assert_eq!(lines(&get(&api, whole).await).len(), 3);
+    let none = get(&api, "/v1/accounts/1/statement?to=-4800-01-01").await;
+    assert_eq!(
+        (lines(&none).len(), &none["closing_balance"]),
+        (0, &json!("0.00"))
+    );
+    for (path, code) in [
+        ("accounts?prefix=%00", "invalid_query"),
+        ("accounts/1/holds?state=%00", "invalid_query"),
+        ("accounts/1/holds?state=lost", "invalid_state"),
+        (
+            "accounts/1/statement?from=2026-03-01&to=2026-01-31",
+            "invalid_query",
+        ),
+    ] {
+        let refused = api.get(&format!("/v1/{path}")).await;
+        assert_eq!((refused.status, refused.code().as_str()), (422, code));
+    }
+    api.stop().await;
+}

@@ -130,7 +130,18 @@ pub(crate) async fn statement(
     PathId(id): PathId<AccountId>,
     Params(params): Params<StatementParams>,
 ) -> Result<Response, Problem> {
-    let from = params.from.unwrap_or(FIRST_DAY);
+    let from = params.from.unwrap_or(FIRST_DAY).max(FIRST_DAY);
+    if params
+        .from
+        .zip(params.to)
+        .is_some_and(|(from, to)| to < from)
+    {
+        return Err(Problem::unprocessable(
+            "invalid_query",
+            "Not what this endpoint takes",
+            "from is after to; a statement is of the days from the one to the other",
+        ));
+    }
     let list = format!("statement/{:?}/{id}/{from}/{:?}", params.book, params.to);
     let limit = cursor::limit(params.limit)?;
     let after = params
