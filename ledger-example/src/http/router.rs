@@ -42,7 +42,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[openapi(info(
     title = "Folio ledger: accounts",
     description = "One book, in double entry. Amounts are decimal strings. Every request that \
-               writes takes an Idempotency-Key; problems are application/problem+json."
+               writes takes an Idempotency-Key, but to forget a subject, which can be repeated; problems are application/problem+json."
 ))]
 struct AccountsDoc;
 

@@ -53,7 +53,8 @@ pub struct StatementParams {
 pub enum StatementFormat {
     /// A JSON object.
     Json,
-    /// RFC 4180, with a line of names.
+    /// Comma-separated values with a line of names, texts as they were recorded: for programs, not for spreadsheets, which take a text that begins
+    /// with `=` for a formula.
     Csv,
     /// A page for people, which loads nothing.
     Html,
