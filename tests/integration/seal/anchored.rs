@@ -98,11 +98,14 @@ async fn a_log_that_was_made_anew_is_not_sealed_further() {
     );
     // Whoever walks it is told that there are two logs of one size, and which.
     let (findings, _) = walked(&book).await;
-    let forked = findings.iter().filter_map(|finding| match finding {
-        Finding::Forked {
+    let forked = findings.iter().filter_map(|finding| {
+        let Finding::Forked {
             size, root, other, ..
-        } => Some((*size, *root, *other)),
-        _ => None,
+        } = finding
+        else {
+            return None;
+        };
+        Some((*size, *root, *other))
     });
     let roots = (8, found.root, not.anchored.root);
     assert_eq!(forked.collect::<Vec<_>>(), [roots], "{findings:?}");
