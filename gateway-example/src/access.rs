@@ -56,7 +56,7 @@ impl AccessLine {
     ) -> Self {
         Self {
             began: Instant::now(),
-            method,
+            method: known(method),
             trace,
             parent: trace.header().ok(),
             client,
@@ -116,6 +116,26 @@ impl Drop for AccessLine {
             Place::None | Place::Own(_) => figures::count(&self.method, self.route(), status, took),
         }
     }
+}
+
+/// A method by its name, if it is one of those that there are. Any token may be one, of any length: each would be a series that is
+/// never forgotten, and a line as long.
+fn known(method: Method) -> Method {
+    let others = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::TRACE,
+    ];
+    if others.contains(&method) {
+        return method;
+    }
+    Method::from_bytes(b"-").unwrap_or_default()
 }
 
 /// `2026-11-30T12:00:00.123456Z`.

@@ -173,7 +173,11 @@ impl Upstreams {
                 (_, Repeat::Never) => false,
             };
             let is_in_time = asked.deadline.less(MARGIN).left().is_some();
-            last = Some(failed);
+            last = match (last, failed) {
+                // What was tried before may have been done, whatever was not sent since.
+                (Some(before), Failed::Unsent) => Some(before),
+                (_, failed) => Some(failed),
+            };
             if !may_repeat || !is_in_time || tried.len() >= TRIES_MAX || !upstream.budget.withdraw()
             {
                 return told(last, service, asked);
@@ -258,6 +262,7 @@ impl Asked<'_> {
         remove_between_hops(&mut head.headers);
         if status.is_server_error() {
             call.record(CallOutcome::Failure);
+            body.due(self.deadline.at());
             let answer = Response::from_parts(head, AnswerBody::plain(body));
             return Err(Failed::Answered(Box::new(answer)));
         }

@@ -28,6 +28,8 @@ enum Manners {
     Hangs,
     /// It says 200, and nothing any more.
     HangsInTheMiddle,
+    /// It says 503, and nothing any more.
+    HangsInAnError,
     /// It is somebody else by now.
     IsAnother,
     /// It cannot now.
@@ -75,6 +77,11 @@ async fn misbehave(mut stream: TcpStream, manners: Manners, read: Arc<AtomicU32>
         Manners::Hangs => return std::future::pending().await,
         Manners::HangsInTheMiddle => {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it";
+            let _ = stream.write_all(head.as_bytes()).await;
+            return std::future::pending().await;
+        }
+        Manners::HangsInAnError => {
+            let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\nhalf";
             let _ = stream.write_all(head.as_bytes()).await;
             return std::future::pending().await;
         }
@@ -233,6 +240,23 @@ async fn a_write_without_a_key_is_never_sent_twice() {
     assert_eq!(reads(), 5);
 }
 
+/// One instance breaks the connection off, and the other is not there: that the second try was not sent says nothing of the first.
+#[tokio::test]
+async fn what_may_have_been_done_is_never_said_to_be_not_done() {
+    let (address, read) = ill_mannered(Manners::Resets).await;
+    for round in 1..=8 {
+        // Both are asked, in an order that goes by the key's account or by chance.
+        let door = before(&[("one", address), ("gone", nowhere().await)]).await;
+        let (status, body) = door.debit(&format!("k{round}")).await;
+        assert_eq!(
+            (status, &body["code"]),
+            (502, &json!("outcome_unknown")),
+            "{body}"
+        );
+        assert_eq!(read.load(Ordering::SeqCst), round);
+    }
+}
+
 /// A connection that has carried a request is closed by the service just when the next one is sent on it: whether that was read is not
 /// known, and without a key it is not sent again.
 #[tokio::test]
@@ -264,7 +288,11 @@ async fn who_breaks_off_or_hangs_is_left_for_another_instance() {
 /// A client never takes half of an answer for the whole.
 #[tokio::test]
 async fn an_answer_that_ends_early_is_seen_to_end_early() {
-    for manners in [Manners::Truncates, Manners::HangsInTheMiddle] {
+    for (manners, status) in [
+        (Manners::Truncates, 200),
+        (Manners::HangsInTheMiddle, 200),
+        (Manners::HangsInAnError, 503),
+    ] {
         let (address, _) = ill_mannered(manners).await;
         let door = before(&[("one", address)]).await;
         let answer = door
@@ -272,7 +300,7 @@ async fn an_answer_that_ends_early_is_seen_to_end_early() {
             .send()
             .await
             .unwrap();
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status(), status);
         let began = Instant::now();
         assert!(answer.bytes().await.is_err(), "{manners:?}");
         assert!(began.elapsed() < Duration::from_secs(10));

@@ -190,7 +190,14 @@ async fn a_gateway_counts_what_becomes_of_requests() {
     let unknown = gateway.client.get(format!("{}/v1/accounts", gateway.url));
     let unknown = unknown.bearer_auth("no.to.ken").send().await.unwrap();
     assert_eq!(unknown.status(), 401);
+    for number in 1..=3 {
+        let method = format!("CHOSEN{number}").parse().unwrap();
+        let strange = gateway.client.request(method, format!("{}/x", gateway.url));
+        assert!(strange.send().await.unwrap().status().is_client_error());
+    }
     let metrics = gateway.of_operators("/metrics").await;
+    assert!(metrics.contains("method=\"-\""), "{metrics}");
+    assert!(!metrics.contains("CHOSEN"), "{metrics}");
     for series in [
         "folio_gateway_requests_total{method=\"GET\",route=\"/v1/accounts\",status=\"200\"} 1",
         "folio_gateway_requests_total{method=\"GET\",route=\"/v1/accounts\",status=\"401\"} 1",
