@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use folio_proofs::answer::Plain;
+
 use super::finding::{Evidence, Finding, Range, RowAt, StructureFault};
 
 impl fmt::Display for Finding {
@@ -19,7 +21,7 @@ impl fmt::Display for Finding {
             }
             Self::Inserted { row } => write!(f, "{row} was put among what was sealed"),
             Self::Unreadable { position, why } => {
-                write!(f, "the row at {position} cannot be read: {why}")
+                write!(f, "the row at {position} cannot be read: {}", Plain(why))
             }
             Self::Missing { first, last } if first == last => {
                 write!(f, "position {first} is missing")
@@ -62,7 +64,8 @@ impl fmt::Display for Finding {
             Self::Forged { size, why } => {
                 write!(
                     f,
-                    "the checkpoint of {size} leaves is not to be believed: {why}"
+                    "the checkpoint of {size} leaves is not to be believed: {}",
+                    Plain(why)
                 )
             }
             Self::Columns { size } => write!(
@@ -97,7 +100,8 @@ impl fmt::Display for Finding {
             ),
             Self::Anchor { why } => write!(
                 f,
-                "an anchor holds what is no checkpoint of this log: {why}"
+                "an anchor holds what is no checkpoint of this log: {}",
+                Plain(why)
             ),
         }
     }
@@ -142,7 +146,9 @@ impl fmt::Display for RowAt {
                 version,
             } => write!(
                 f,
-                "position {position} ({category}/{stream_id} version {version})"
+                "position {position} ({}/{} version {version})",
+                Plain(category),
+                Plain(stream_id)
             ),
             Self::Outcome { number, command } => write!(f, "outcome {number} (command {command})"),
         }
@@ -211,5 +217,14 @@ mod tests {
         );
         let missing = Finding::Missing { first: 5, last: 7 };
         assert_eq!(missing.to_string(), "positions 5 to 7 are missing");
+        // Whoever altered the store chooses these texts: on a terminal they could paint over the line.
+        let row = RowAt::Event {
+            position: 1,
+            category: "account".to_owned(),
+            stream_id: "\r\u{1b}[2Kread 9 events, 0 findings\n".to_owned(),
+            version: 1,
+        };
+        let told = Finding::Inserted { row }.to_string();
+        assert!(!told.contains(char::is_control), "{told:?}");
     }
 }

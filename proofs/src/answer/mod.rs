@@ -18,7 +18,7 @@ use serde::Serialize;
 use self::evidence::Evidence;
 use self::lines::Line;
 use self::page::Page;
-use self::plain::Plain;
+pub use self::plain::Plain;
 use self::receipts::{GrowthSentences, RowSentences};
 use self::sentences::Sentences;
 use self::summary::{GrowthSummary, Refusal, RowSummary, Summary};

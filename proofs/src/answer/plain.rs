@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-/// A text that comes from a bundle. Characters that end a line, move a terminal's cursor or turn the direction of writing
+/// A text of others, as one that comes from a bundle or an altered store. Characters that end a line, move a terminal's cursor or turn the direction of writing
 /// are shown by their numbers, so that no name reads as a sentence of ours.
 #[derive(Debug)]
-pub(super) struct Plain<'a>(pub(super) &'a str);
+pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

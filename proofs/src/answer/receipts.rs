@@ -32,9 +32,8 @@ impl fmt::Display for RowSentences<'_> {
             Leaf::Event(event) => (event_is(event), event_says(event), NOT_ALL),
             Leaf::Outcome(outcome) => (outcome_is(outcome), outcome_says(outcome), NOT_AGAIN),
         };
-        let there = format!(
-            "It is entry {index} of the log, counted from 0, and has not been altered since."
-        );
+        let there =
+            format!("It is entry {index} of the log, counted from 0, as it was sealed there.");
         let proven = [
             Some(seal(checkpoint, signers)),
             Some(what),
@@ -45,8 +44,9 @@ impl fmt::Display for RowSentences<'_> {
         writeln!(f, "VERIFIED\n\nThis is proven:")?;
         list(f, &proven.flatten().collect::<Vec<_>>())?;
         writeln!(f, "\nThis is not proven:")?;
-        let not = [alone, NOT_SHOWN_ALIKE, NOT_RECORDED, NOT_TRUE];
-        list(f, &not.map(str::to_owned))
+        let not = [alone, NOT_SHOWN_ALIKE, NOT_RECORDED, NOT_TRUE].map(str::to_owned);
+        let not = not.into_iter().chain(before(kept.as_ref()));
+        list(f, &not.collect::<Vec<_>>())
     }
 }
 

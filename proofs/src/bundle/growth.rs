@@ -62,7 +62,15 @@ pub(crate) fn verify_kept(
     }
     match earlier {
         Some((earlier, growth)) if earlier.size == kept.size => {
-            verify_growth(&growth.proof, kept, new)
+            verify_growth(&growth.proof, kept, new)?;
+            // Both were signed. What is not in the root is nowhere else compared.
+            let is_same = earlier.map_root == kept.map_root && earlier.through == kept.through;
+            let size = kept.size;
+            if is_same {
+                Ok(())
+            } else {
+                Err(BundleError::TwoStates { size })
+            }
         }
         Some(_) | None => Err(BundleError::NoGrowth {
             kept: kept.size,
@@ -284,6 +292,19 @@ mod tests {
             };
             let refused = refused(&log, &bundle, Some(&kept));
             assert_eq!(refused, BundleError::GoesBack { size: 5 });
+        }
+        // The older one that comes with it has another map than the one that was kept, and the newer tells nothing of either.
+        let other_map = Checkpoint {
+            map_root: Some(kept.root),
+            ..kept.clone()
+        };
+        let other_end = Checkpoint {
+            through: Through::new(3, 1),
+            ..kept
+        };
+        for kept in [other_map, other_end] {
+            let refused = refused(&log, &bundle, Some(&kept));
+            assert_eq!(refused, BundleError::TwoStates { size: 5 });
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum ReceiptError {
     /// The leaf is in the log, and of no row of a store.
     #[error("the leaf is in the log, and nobody knows what it says; a newer program may")]
     Leaf(#[source] MalformedLeaf),
+    /// The checkpoint does not go as far as the row.
+    #[error("the row is behind the end of the store that its checkpoint states")]
+    Beyond,
     /// The log has not grown as it is said, from the checkpoint of the receipt or from the one that was kept.
     #[error(transparent)]
     Growth(BundleError),

@@ -6,7 +6,7 @@ use super::error::ReceiptError;
 use crate::bundle::base64_text;
 use crate::bundle::growth::{head, verify_kept};
 use crate::bundle::signed::{Signed, open};
-use crate::checkpoint::{Checkpoint, Origin};
+use crate::checkpoint::{Checkpoint, Origin, Through};
 use crate::leaf::Leaf;
 use crate::merkle::{InclusionProof, LeafHasher};
 use crate::note::{SignedNote, VerifyingKey};
@@ -66,11 +66,19 @@ impl InclusionReceipt {
         hasher.update(&self.leaf);
         let included = self.inclusion.verify(hasher.finish(), head(&checkpoint));
         included.map_err(ReceiptError::Altered)?;
+        // What is in the log was written by whoever sealed it. What it says is read only now.
+        let row = Leaf::read(&self.leaf).map_err(ReceiptError::Leaf)?;
+        let is_beyond = |through: Through| match row {
+            Leaf::Event(event) => event.position > through.position(),
+            Leaf::Outcome(outcome) => outcome.number > through.outcome(),
+        };
+        if checkpoint.through.is_some_and(is_beyond) {
+            return Err(ReceiptError::Beyond);
+        }
         Ok(VerifiedRow {
             checkpoint,
             signers,
-            // What is in the log was written by whoever sealed it. What it says is read only now.
-            row: Leaf::read(&self.leaf).map_err(ReceiptError::Leaf)?,
+            row,
             index: self.inclusion.index,
             kept: kept.cloned(),
         })
@@ -129,6 +137,22 @@ mod tests {
         let receipt = log.receipt(1);
         let refused = receipt.verify(&log.keys(), None, None);
         assert!(matches!(refused, Err(ReceiptError::Leaf(_))), "{refused:?}");
+    }
+
+    /// Whoever signs has put something into the log that the store does not have by then.
+    #[test]
+    fn a_row_behind_the_end_that_is_stated_is_refused() {
+        let mut log = Log::with(&STREAMS);
+        for (index, through) in [(5, Through::new(3, 2)), (4, Through::new(4, 1))] {
+            let mut receipt = log.receipt(index);
+            let stated = Checkpoint {
+                through,
+                ..log.seal()
+            };
+            receipt.checkpoint = log.sign(&stated);
+            let refused = receipt.verify(&log.keys(), None, None);
+            assert_eq!(refused, Err(ReceiptError::Beyond));
+        }
     }
 
     #[test]
