@@ -21,8 +21,8 @@ use crate::reply::Verdict;
 /// # What is asked of them
 ///
 /// Each knows a step by its [`StepId`]: it does it once, answers the same again, and once it is undone does not do
-/// it any more, also where it is undone before it was asked. What it has refused is asked by another one, until it is done. What is not known to be done or refused is
-/// [`Heard::Unknown`]; that it may be done is what the saga counts on.
+/// it any more, also where it is undone before it was asked. What it has refused is asked by another one, until it is
+/// done. What is not known to be done or refused is [`Heard::Unknown`]; that it may be done is what the saga counts on.
 pub trait Participants<S: Saga>: Send + Sync + 'static {
     /// Asks for a step.
     fn ask(&self, call: StepCall<'_, S>) -> impl Future<Output = Said<S::Answer>> + Send;
@@ -277,7 +277,7 @@ where
         loop {
             let now = self.now().await?;
             let saga = log.saga.as_ref().ok_or(SagaRefusal::NotBegun)?;
-            let refusals = refusals(saga);
+            let refusals = saga.refusals();
             let (step, said) = match (saga.plan(now), saga.end) {
                 (_, Some(end)) => return Ok(Driven::Ended(end)),
                 (Plan::Wait(until), None) => return Ok(Driven::Waits(until)),
@@ -421,7 +421,7 @@ where
                 category: <SagaLog<S> as Aggregate>::CATEGORY,
                 saga: id,
                 step: name,
-                refusals: refusals(saga),
+                refusals: saga.refusals(),
             },
             saga,
             cause: Cause {
@@ -431,10 +431,6 @@ where
             correlation_id: log.correlation_id,
         }
     }
-}
-
-fn refusals<S: Saga>(saga: &SagaLog<S>) -> u32 {
-    saga.refused().map_or(0, |refused| refused.times)
 }
 
 /// A saga, as it is on record.

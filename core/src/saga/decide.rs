@@ -136,9 +136,8 @@ impl<S: Saga> Aggregate for SagaLog<S> {
                 now,
             } => {
                 let is_refused = matches!(heard, Heard::Refused { .. });
-                let known = saga.refused().map_or(0, |refused| refused.times);
                 // One that was counted already, which another driver has heard as well. What is asked now has another id.
-                if is_refused && refusals != known {
+                if is_refused && refusals != saga.refusals() {
                     return Ok(Vec::new());
                 }
                 Ok(saga.heard(definition, &step, heard, now))
@@ -239,9 +238,8 @@ impl<S: Saga> SagaLog<S> {
     }
 
     fn refused_again(&self, now: Timestamp) -> Option<Refusals> {
-        let before = self.refused().map_or(0, |refused| refused.times);
         Some(Refusals {
-            times: before.saturating_add(1),
+            times: self.refusals().saturating_add(1),
             last: now,
         })
     }

@@ -246,6 +246,12 @@ impl<S: Saga> SagaLog<S> {
         self.trying.as_ref().and_then(|trying| trying.refused)
     }
 
+    /// How many ids of what it tries were used up by refusals: what is asked next has the one of this number.
+    #[must_use]
+    pub fn refusals(&self) -> u32 {
+        self.refused().map_or(0, |refused| refused.times)
+    }
+
     /// The step that is to be done next, or undone.
     pub(super) fn current(&self) -> Option<&'static Step> {
         let steps = self.definition()?.steps();

@@ -288,8 +288,7 @@ fn what_was_refused_is_asked_by_another_id_and_what_is_not_known_by_the_same() {
         };
         let events = SagaLog::<Transfer>::decide(Some(&fold(&log)), command).unwrap();
         log.extend(events);
-        let refused = fold(&log).refused();
-        refused.map_or(0, |refused| refused.times)
+        fold(&log).refusals()
     };
     let refused = || Heard::Refused {
         code: "period_closed".to_owned(),

@@ -321,11 +321,11 @@ impl<S: Saga> World<'_, S> {
         let (Call::Ask(step) | Call::Undo(step)) = call;
         let (step, now) = (step.to_owned(), self.now);
         // Nobody else hears for it, so that it is told of what it asked last.
-        let refused = self.saga().refused();
+        let refusals = self.saga().refusals();
         self.note(SagaCommand::Hear {
             step,
             heard,
-            refusals: refused.map_or(0, |refused| refused.times),
+            refusals,
             now,
         });
     }
