@@ -7,6 +7,7 @@ use clap::Args;
 use folio_audit::{LogKeys, LogKeysError, ProveError, Prover, Span};
 use folio_core::stream::InvalidStreamId;
 use folio_core::{Aggregate as _, StreamId};
+use folio_operator::Answers;
 use folio_postgres::PoolError;
 use folio_proofs::bundle::Bundle;
 use folio_proofs::merkle::Size;
@@ -15,7 +16,7 @@ use ledger_example::{AccountsDatabases, BookName};
 use thiserror::Error;
 
 use crate::accounts::BOOK;
-use crate::output::{Answers, remark};
+use crate::output::remark;
 use crate::seals::keys_folder;
 use crate::server::{Server, ServerArgs, ServerError};
 

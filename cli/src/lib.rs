@@ -71,12 +71,13 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use folio_operator::Answers;
 pub use folio_operator::Finding;
 /// What the program gets its memory from. Its binaries name it.
 pub use mimalloc::MiMalloc as Allocator;
 use tracing_subscriber::EnvFilter;
 
-use crate::output::{Answers, answer, remark};
+use crate::output::{answer, remark};
 
 /// A ledger on PostgreSQL whose every balance leads back to its events.
 #[derive(Debug, Parser)]

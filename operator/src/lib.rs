@@ -40,10 +40,12 @@
 //! * [`events`](mod@events): what a store holds, filtered, as it was recorded.
 //! * [`trace`](mod@trace): every event that a request caused, in the [stores](NamedStore) of all services, as a tree.
 //! * [`Desk`]: what the app gives to a command, or [`Screen`] to one that only reads. [`Finding`]: what a command came to.
+//! * [`Answers`]: where answers go, whoever may have stopped reading.
 //!
 //! Whatever a command does is a call of `folio-projections`, which an app can make without it.
 
 mod aggregates;
+mod answers;
 mod bar;
 mod desk;
 pub mod diff;
@@ -65,6 +67,7 @@ mod testing;
 pub mod trace;
 
 pub use aggregates::{Aggregates, Dated};
+pub use answers::Answers;
 pub use desk::Desk;
 pub use diff::DiffArgs;
 pub use error::OperatorError;
