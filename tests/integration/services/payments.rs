@@ -78,14 +78,7 @@ async fn a_payment_out_leaves_by_clearing_and_a_declined_one_comes_back() {
 async fn money_that_comes_back_is_a_payment_in_that_names_the_one_out() {
     let system = Orders::start().await;
     let book = system.a.databases.book.as_str();
-    system
-        .outside
-        .fails("payments", json!({"kind": "accept_then_deny"}), 1)
-        .await;
-    let paid = system
-        .post("/v1/payments-out", &out("p1", book, "acme", "100.00"))
-        .await;
-    assert_eq!(paid.text("state"), "completed", "{paid:?}");
+    paid_and_sent_back(&system).await;
     for _ in 0..2 {
         let back = system.post("/v1/payments-out/p1/return", &json!({})).await;
         assert_eq!(back.text("id"), "p1-return", "{back:?}");
@@ -107,15 +100,7 @@ async fn money_that_comes_back_is_a_payment_in_that_names_the_one_out() {
 #[tokio::test]
 async fn money_that_could_not_be_taken_back_is_taken_back_later() {
     let system = Orders::start().await;
-    let book = system.a.databases.book.as_str();
-    system
-        .outside
-        .fails("payments", json!({"kind": "accept_then_deny"}), 1)
-        .await;
-    let paid = system
-        .post("/v1/payments-out", &out("p1", book, "acme", "100.00"))
-        .await;
-    assert_eq!(paid.text("state"), "completed", "{paid:?}");
+    paid_and_sent_back(&system).await;
     freeze(&system, "freeze").await;
     let back = system.post("/v1/payments-out/p1/return", &json!({})).await;
     assert_eq!(
@@ -190,6 +175,15 @@ async fn a_refund_that_was_refused_is_made_when_its_reason_is_gone() {
     assert_eq!(system.balance("alice").await, "1000.00");
     system.in_transit_is_settled().await;
     system.stop().await;
+}
+
+/// The payment p1 of 100.00, which the network accepts and then sends back.
+async fn paid_and_sent_back(system: &Orders) {
+    let sends_back = json!({"kind": "accept_then_deny"});
+    system.outside.fails("payments", sends_back, 1).await;
+    let order = out("p1", system.a.databases.book.as_str(), "acme", "100.00");
+    let paid = system.post("/v1/payments-out", &order).await;
+    assert_eq!(paid.text("state"), "completed", "{paid:?}");
 }
 
 /// Has the account of who pays take nothing in, or take it in again.
