@@ -86,13 +86,43 @@ impl CommandId {
 }
 
 impl EventId {
-    /// The id of the `index`-th event (from 0) that a command caused.
+    /// An id for the `index`-th event (from 0) of a command, where no store records it: of a made history.
     ///
-    /// It is derived rather than drawn, so a repeated command would give the same ids.
+    /// A store's ids come of [`EventIds`].
     #[must_use]
     pub fn of_command(command: CommandId, index: usize) -> Self {
-        let index = (index as u64).to_be_bytes();
-        Self(derived(&command.as_uuid(), &index))
+        EventIds::new(command, [0; 32]).nth(index)
+    }
+}
+
+/// The ids of the events that a command causes: derived rather than drawn, so that a writer knows them before they are
+/// recorded and can decide on what is on its way.
+///
+/// Each names all that led to it, because a writer takes a state for the recorded one if it ends with the same id. So
+/// they come not of the command alone: decided elsewhere, on another state or asked for something else, the same
+/// command causes other events, and its writer may take those for recorded while it does not know better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventIds {
+    command: CommandId,
+    content: [u8; 32],
+}
+
+impl EventIds {
+    /// The ids for a command that causes something with this hash.
+    pub(crate) const fn new(command: CommandId, content: [u8; 32]) -> Self {
+        Self { command, content }
+    }
+
+    /// The id of the `index`-th event (from 0), in the order in which they are written, stream by stream.
+    #[must_use]
+    pub fn nth(&self, index: usize) -> EventId {
+        // Four bytes: so all of it is one block of the hash.
+        let index = u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes();
+        let mut name = [0; 36];
+        let (content, number) = name.split_at_mut(32);
+        content.copy_from_slice(&self.content);
+        number.copy_from_slice(&index);
+        EventId(derived(&self.command.as_uuid(), &name))
     }
 }
 

@@ -47,7 +47,7 @@ pub use checkpoint::{Checkpoint, EventHash, HistoryError};
 pub use command::{Actor, Cause, CommandContext, Fingerprint};
 pub use event::{Event, Metadata, NewEvent, RecordedEvent};
 pub use filter::{Filter, Member, Page};
-pub use id::{CausationId, CommandId, CorrelationId, EventId, StoreId};
+pub use id::{CausationId, CommandId, CorrelationId, EventId, EventIds, StoreId};
 pub use memory::InMemoryStore;
 pub use money::{Amount, Currency, Money, MoneyError};
 pub use snapshot::{Snapshot, Snapshots};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::command::Fingerprint;
 use crate::event::RecordedEvent;
 use crate::filter::{Filter, Page};
-use crate::id::{CommandId, EventId, StoreId};
+use crate::id::{CommandId, StoreId};
 use crate::snapshot::Snapshot;
 use crate::store::{Append, AppendError, AppendStatus, Appended, EventStore, Outcome, ReadError};
 use crate::stream::{BatchSize, Position, StreamId, Version};
@@ -275,6 +275,7 @@ impl Records {
         let metadata = serde_json::to_vec(&request.context.metadata())
             .map_err(|error| AppendError::Failed(Box::new(error)))?;
         let metadata = Bytes::from(metadata);
+        let ids = request.event_ids();
         let mut position = self.head();
         let mut events = Vec::new();
         for write in request.writes {
@@ -287,7 +288,7 @@ impl Records {
                     position,
                     stream: write.stream.clone(),
                     version,
-                    event_id: EventId::of_command(request.context.id, events.len()),
+                    event_id: ids.nth(events.len()),
                     event_type: event.event_type.into(),
                     schema_version: event.schema_version,
                     command_id: request.context.id,

@@ -2,13 +2,14 @@
 //! [`testing::contract`](crate::testing::contract).
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::command::{CommandContext, Fingerprint};
 use crate::event::{NewEvent, RecordedEvent};
 use crate::filter::{Filter, Page};
-use crate::id::{CommandId, StoreId};
+use crate::id::{CommandId, EventIds, StoreId};
 use crate::snapshot::Snapshot;
 use crate::stream::{BatchSize, ExpectedVersion, Position, StreamId, Version};
 
@@ -302,6 +303,30 @@ impl Append {
                 .collect(),
             refusal: Some(refusal),
         }
+    }
+
+    /// The ids that its events are recorded by. They come of everything that the events and the states after them come
+    /// of: what was asked, what each stream ended with, and the events. So through the event that each stream ended with
+    /// an id names the whole history before it.
+    #[must_use]
+    pub fn event_ids(&self) -> EventIds {
+        let mut hash = Sha256::new_with_prefix(self.fingerprint.as_bytes());
+        let mut text = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        for write in &self.writes {
+            text(write.stream.category().as_bytes());
+            text(write.stream.id().as_bytes());
+            text(&write.expected.to_bytes());
+            text(&(write.events.len() as u64).to_be_bytes());
+            for event in &write.events {
+                text(event.event_type.as_bytes());
+                text(&event.schema_version.to_be_bytes());
+                text(&event.payload);
+            }
+        }
+        EventIds::new(self.context.id, hash.finalize().into())
     }
 
     /// Checks what every store asks of a request, whatever it holds.

@@ -237,6 +237,23 @@ impl ExpectedVersion {
             }
         }
     }
+
+    /// What it says as bytes, of which no two expectations have the same.
+    pub(crate) fn to_bytes(self) -> [u8; 25] {
+        let (kind, version, event_id) = match self {
+            Self::Any => (0, Version::NONE, None),
+            Self::NoStream => (1, Version::NONE, None),
+            Self::StreamExists => (2, Version::NONE, None),
+            Self::Exact(version) => (3, version, None),
+            Self::LastEvent { version, event_id } => (4, version, Some(event_id)),
+        };
+        let mut bytes = [kind; 25];
+        let (_, rest) = bytes.split_at_mut(1);
+        let (number, event) = rest.split_at_mut(8);
+        number.copy_from_slice(&version.number().to_be_bytes());
+        event.copy_from_slice(&event_id.map_or([0; 16], |id| *id.as_uuid().as_bytes()));
+        bytes
+    }
 }
 
 impl fmt::Display for ExpectedVersion {

@@ -8,7 +8,7 @@ use folio_core::joint::{Caused, Part, Participant, States};
 use folio_core::store::{
     Append, AppendError, AppendStatus, Appended, EventStore, Outcome, StreamWrite,
 };
-use folio_core::{CommandContext, CommandId, EventId, ExpectedVersion, Fingerprint, Reuse};
+use folio_core::{CommandContext, ExpectedVersion, Fingerprint, Reuse};
 
 use crate::cache::{Current, Held, Key};
 use crate::error::ExecuteError;
@@ -138,11 +138,12 @@ impl<'a, S: EventStore> Attempt<'a, S> {
         let mut writes = self.conditions(&before)?;
         let refusal = match decision {
             Ok(caused) => {
-                self.apply(caused, context.id, &mut after, &mut writes)?;
+                self.apply(caused, &mut after, &mut writes)?;
                 None
             }
             Err(refusal) => Some(refusal),
         };
+        let events: Vec<_> = writes.iter().map(|write| write.events.len()).collect();
         // An aggregate that is only written to, and was not, is no condition.
         let parts = self.participants.iter().map(Participant::part);
         let writes = parts
@@ -156,6 +157,15 @@ impl<'a, S: EventStore> Attempt<'a, S> {
             writes,
             refusal,
         };
+        // Ids of events count in the order in which they are written, stream by stream.
+        let event_ids = request.event_ids();
+        let mut next = 0_usize;
+        for (current, events) in after.iter_mut().zip(events) {
+            next = next.saturating_add(events);
+            if events > 0 {
+                current.last_event = Some(event_ids.nth(next.saturating_sub(1)));
+            }
+        }
 
         // Without this a task that has done much already would be told to wait before its append
         // is handed over.
@@ -249,7 +259,6 @@ impl<'a, S: EventStore> Attempt<'a, S> {
     fn apply(
         &self,
         caused: Vec<Caused>,
-        command: CommandId,
         after: &mut [Current],
         writes: &mut [StreamWrite],
     ) -> Result<(), ExecuteError> {
@@ -259,15 +268,6 @@ impl<'a, S: EventStore> Attempt<'a, S> {
                 current.state = caused.evolve(std::mem::take(&mut current.state));
                 current.version = current.version.plus(1);
                 write.events.push(caused.into_event()?);
-            }
-        }
-        // Ids of events count in the order in which they are written, stream by stream.
-        let mut events = 0_usize;
-        for (current, write) in after.iter_mut().zip(writes) {
-            events = events.saturating_add(write.events.len());
-            if !write.events.is_empty() {
-                let last = events.saturating_sub(1);
-                current.last_event = Some(EventId::of_command(command, last));
             }
         }
         Ok(())

@@ -92,20 +92,22 @@ impl StateCache {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to load `key`, which one caller has at a time.
-    pub(crate) fn load(&self, key: &Key) -> Arc<tokio::sync::Mutex<()>> {
-        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(loads.entry(key.clone()).or_default())
+    /// Says that `key` is to be loaded, for as long as the answer is kept.
+    pub(crate) fn loading(&self, key: &Key) -> Loading<'_> {
+        let turn = Arc::clone(self.loads().entry(key.clone()).or_default());
+        Loading {
+            cache: self,
+            key: key.clone(),
+            turn,
+        }
     }
 
-    /// Says that the loading of `key` has ended.
-    pub(crate) fn loaded(&self, key: &Key) {
-        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        loads.remove(key);
+    fn loads(&self) -> MutexGuard<'_, HashMap<Key, Arc<tokio::sync::Mutex<()>>>> {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts in a state that was loaded, and answers it. The caller has the right to load it, so
-    /// nobody else has put one in.
+    /// Puts in a state that was loaded, and answers it. It takes the place of what a command that
+    /// creates may have put in meanwhile: that was assumed, this was read.
     pub(crate) fn put_loaded(&self, key: Key, kind: Kind, mut current: Current) -> Current {
         let mut held = self.lock();
         current.generation = held.next_generation();
@@ -121,6 +123,31 @@ impl StateCache {
     /// Bytes held, by the weights that the aggregates tell.
     pub(crate) fn bytes(&self) -> usize {
         self.lock().bytes
+    }
+}
+
+/// A caller that loads a state, or waits for one that does.
+pub(crate) struct Loading<'a> {
+    cache: &'a StateCache,
+    key: Key,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Loading<'_> {
+    /// The right to load it, which one caller has at a time.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+}
+
+impl Drop for Loading<'_> {
+    /// However it ended: a caller that has gone while it loaded leaves nothing behind.
+    fn drop(&mut self) {
+        let mut loads = self.cache.loads();
+        // The map's and this one. More of them are made under this lock only.
+        if Arc::strong_count(&self.turn) == 2 {
+            loads.remove(&self.key);
+        }
     }
 }
 
@@ -191,4 +218,30 @@ impl Held {
 /// A number of bytes for a gauge, which has floats.
 fn metric(bytes: usize) -> f64 {
     f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// Whoever is called off while another loads, or while it loads itself, is not counted for ever.
+    #[test]
+    fn loads_that_are_called_off_leave_nothing_behind() {
+        let cache = StateCache::new(0);
+        let key = Key {
+            type_id: TypeId::of::<()>(),
+            stream: StreamId::new("counter", "1").unwrap(),
+        };
+        let first = cache.loading(&key);
+        let turn = first.turn().now_or_never().unwrap();
+        let second = cache.loading(&key);
+        assert!(second.turn().now_or_never().is_none());
+        drop(second);
+        assert_eq!(cache.loads().len(), 1, "the first one still loads");
+        drop(turn);
+        drop(first);
+        assert_eq!(cache.loads().len(), 0);
+    }
 }

@@ -108,7 +108,9 @@ impl<S: EventStore> Executor<S> {
     ///
     /// A command whose id is on record is answered from the record, refusals included. A refusal,
     /// and a decision of no events, is recorded under the condition that the stream is still as it
-    /// was decided on: what is answered was true of the latest state, not of a stale one.
+    /// was decided on: what is answered was true of the latest state, not of a stale one. A repeat is
+    /// answered with the state right after its events, and one that caused none with the state that is
+    /// recorded now.
     ///
     /// # Errors
     ///
@@ -155,6 +157,8 @@ impl<S: EventStore> Executor<S> {
                 self.replay_until::<A>(id, |event| event.version <= until)
                     .await?
             }
+            // What it was decided on is not on record, and what is decided now may come to nothing.
+            (AppendStatus::AlreadyApplied, None, _) => self.replay_until::<A>(id, |_| true).await?,
             (_, _, Some(current)) => (current.state.of::<A>().cloned(), current.version),
             (_, _, None) => (None, Version::NONE),
         };
@@ -379,16 +383,15 @@ impl<S: EventStore> Executor<S> {
         if let Some(current) = self.cache.lock().get(key) {
             return Ok(current.clone());
         }
-        let turn = self.cache.load(key);
-        let _mine = turn.lock().await;
+        let loading = self.cache.loading(key);
+        let _turn = loading.turn().await;
         if let Some(current) = self.cache.lock().get(key) {
             return Ok(current.clone());
         }
-        let loaded = self.load_from_store(participant, &key.stream).await;
-        self.cache.loaded(key);
+        let loaded = self.load_from_store(participant, &key.stream).await?;
         Ok(self
             .cache
-            .put_loaded(key.clone(), participant.kind(), loaded?))
+            .put_loaded(key.clone(), participant.kind(), loaded))
     }
 
     async fn load_from_store(

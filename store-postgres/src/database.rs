@@ -14,7 +14,7 @@ use crate::pool::{Connections, Pool};
 pub enum Role {
     /// Owns the tables; migrations run as it, nothing else does.
     Owner,
-    /// Appends to an event store through its one function, and reads it.
+    /// Appends to an event store, through its functions alone, and reads it.
     Appender,
     /// Writes read models and their checkpoints.
     Projector,

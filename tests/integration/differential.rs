@@ -1,6 +1,6 @@
 //! The in-memory store and PostgreSQL give the same answers to the same operations, whatever they are.
 
-use folio_core::store::{Append, AppendError, Appended, StreamWrite};
+use folio_core::store::{Append, AppendError, Appended, Outcome, StreamWrite};
 use folio_core::{
     Actor, BatchSize, CommandContext, CommandId, EventId, EventStore, ExpectedVersion, Filter,
     Fingerprint, InMemoryStore, Member, NewEvent, Position, RecordedEvent, StreamId, Version,
@@ -107,7 +107,7 @@ async fn both_stores_answer_alike() {
 /// What a store answers, without what may differ between stores: its times, and the cause of an error.
 async fn answer(store: &impl EventStore, operation: &Operation) -> String {
     match operation {
-        Operation::Append(request) => match store.append(append(request)).await {
+        Operation::Append(request) => match store.append(append(store, request).await).await {
             Ok(Appended { status, outcome }) => {
                 format!("{status:?} {:?}", timeless_outcome(outcome))
             }
@@ -156,11 +156,10 @@ async fn answer(store: &impl EventStore, operation: &Operation) -> String {
     }
 }
 
-fn append(request: &Request) -> Append {
-    let writes = request
-        .writes
-        .iter()
-        .map(|(name, expected, events)| StreamWrite {
+async fn append(store: &impl EventStore, request: &Request) -> Append {
+    let mut writes = Vec::new();
+    for (name, expected, events) in &request.writes {
+        writes.push(StreamWrite {
             stream: stream(*name),
             expected: match *expected {
                 Expected::Any => ExpectedVersion::Any,
@@ -169,7 +168,7 @@ fn append(request: &Request) -> Append {
                 Expected::Exact(version) => ExpectedVersion::Exact(Version::new(version).unwrap()),
                 Expected::LastEvent(version, number) => ExpectedVersion::LastEvent {
                     version: Version::new(version).unwrap(),
-                    event_id: EventId::of_command(command(number), 0),
+                    event_id: first_event(store, number).await,
                 },
             },
             events: vec![
@@ -181,13 +180,24 @@ fn append(request: &Request) -> Append {
                 if request.refusal { 0 } else { *events }
             ],
         });
+    }
     let mut append = Append::events(
         CommandContext::new(command(request.command), Actor::anonymous()),
         Fingerprint::of(&[&[request.asked]]),
-        writes.collect(),
+        writes,
     );
     append.refusal = request.refusal.then(|| b"\"no\"".to_vec());
     append
+}
+
+/// The first event that is on record for this command, or one that never was.
+async fn first_event(store: &impl EventStore, number: u8) -> EventId {
+    match store.outcome(command(number)).await.unwrap() {
+        Some(Outcome::Committed(events)) => events[0].event_id,
+        Some(Outcome::Empty | Outcome::Refused(_)) | None => {
+            EventId::of_command(command(number), 0)
+        }
+    }
 }
 
 fn command(number: u8) -> CommandId {

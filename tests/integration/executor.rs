@@ -242,6 +242,90 @@ async fn waiting_commands_are_decided_in_turn_and_appended_together() {
     .await;
 }
 
+/// The client's key was used before, for something else, and this process has not heard of it. Until the store says so
+/// it decides on what it took the command to do, and the version is as it expects. So the event's id must not be.
+#[tokio::test]
+async fn nothing_is_decided_on_what_a_reused_key_would_have_done() {
+    let database = postgres::store_database().await;
+    for round in 0..20 {
+        let ours = executor(PostgresStore::open(&database, 2).await.unwrap());
+        let theirs = executor(PostgresStore::open(&database, 2).await.unwrap());
+        let till = format!("reused {round}");
+        let run = async |tills: &Tills, name: &str, command| {
+            let context = context(&format!("{name} {round}"));
+            tills.execute::<Till>(&till, command, context).await
+        };
+        run(&ours, "add", TillCommand::Add(1_000)).await.unwrap();
+        run(&theirs, "key", TillCommand::Add(1)).await.unwrap();
+        let (reused, taken) = tokio::join!(
+            run(&ours, "key", TillCommand::Add(1_000)),
+            run(&ours, "take", TillCommand::Take(1_500)),
+        );
+        assert!(
+            matches!(reused, Err(ExecuteError::CommandReused { .. })),
+            "{reused:?}"
+        );
+        let taken = taken.unwrap().verdict;
+        assert!(
+            matches!(taken, Verdict::Refused(TooLittle(1_001))),
+            "round {round}: {taken:?}"
+        );
+    }
+}
+
+/// A repeated command causes the same event at the same version, and what was before it is not what this process took
+/// it to be.
+#[tokio::test]
+async fn an_event_s_id_tells_what_was_before_it() {
+    let database = postgres::store_database().await;
+    for round in 0..20 {
+        let ours = executor(PostgresStore::open(&database, 2).await.unwrap());
+        let theirs = executor(PostgresStore::open(&database, 2).await.unwrap());
+        let till = format!("before {round}");
+        let run = async |tills: &Tills, name: &str, command| {
+            let context = context(&format!("{name} {round}"));
+            let reply = tills.execute::<Till>(&till, command, context).await;
+            reply.unwrap().verdict
+        };
+        run(&ours, "add", TillCommand::Add(100)).await;
+        run(&theirs, "empty", TillCommand::Take(100)).await;
+        run(&theirs, "key", TillCommand::Add(1)).await;
+        let (_, _, taken) = tokio::join!(
+            run(&ours, "more", TillCommand::Add(5)),
+            run(&ours, "key", TillCommand::Add(1)),
+            run(&ours, "take", TillCommand::Take(50)),
+        );
+        assert!(
+            matches!(taken, Verdict::Refused(TooLittle(1 | 6))),
+            "round {round}: {taken:?}"
+        );
+    }
+}
+
+/// What a command that causes nothing is answered again with is on record. Here another of this process is on its way,
+/// on a state that is no longer so, and comes to nothing.
+#[tokio::test]
+async fn a_repeat_of_a_command_without_events_tells_what_is_recorded() {
+    let database = postgres::store_database().await;
+    let ours = executor(PostgresStore::open(&database, 2).await.unwrap());
+    let theirs = executor(PostgresStore::open(&database, 2).await.unwrap());
+    execute(&ours, "add", TillCommand::Add(100)).await;
+    execute(&ours, "look", TillCommand::Look).await;
+    execute(&theirs, "theirs", TillCommand::Take(100)).await;
+    let (taken, again) = tokio::join!(
+        execute(&ours, "take", TillCommand::Take(50)),
+        execute(&ours, "look", TillCommand::Look),
+    );
+    assert!(
+        matches!(taken.verdict, Verdict::Refused(TooLittle(0))),
+        "{taken:?}"
+    );
+    assert_eq!(
+        (again.status, held(&again)),
+        (AppendStatus::AlreadyApplied, 0)
+    );
+}
+
 /// Another process takes the version that a decision of ours was to have. The decisions that were
 /// built on ours must not be recorded: the number fits them, the history does not.
 #[tokio::test]

@@ -124,8 +124,8 @@ fn one(entry: Entry, row: &Row) -> Result<Result<Answer, AppendError>, tokio_pos
             let first: Option<i64> = row.try_get("first_position")?;
             let mut next = Position::START.plus(first.unwrap_or_default());
             let recorded_at = Timestamp::from_micros(row.try_get("recorded_at")?);
-            let command = entry.append.context.id;
-            let mut ids = (0..).map(|index| EventId::of_command(command, index));
+            let event_ids = entry.event_ids;
+            let mut ids = (0..).map(|index| event_ids.nth(index));
             Ok(executed(
                 entry,
                 &mut next,
@@ -155,7 +155,9 @@ fn executed(
     before: Vec<Version>,
     ids: &mut impl Iterator<Item = EventId>,
 ) -> Answer {
-    let Entry { append, metadata } = entry;
+    let Entry {
+        append, metadata, ..
+    } = entry;
     if let Some(refusal) = append.refusal {
         return Answer::Executed(Outcome::Refused(refusal));
     }

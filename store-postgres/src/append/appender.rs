@@ -116,8 +116,8 @@ impl Appender {
     /// Sends a batch and answers its requests. A batch that the server refuses as a whole is sent
     /// in halves, until the request that it cannot stand is alone.
     async fn carry_out(&mut self, batch: Vec<Request>) {
-        let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
+        let mut parts = vec![(batch, None)];
+        while let Some((mut part, unknown_since)) = parts.pop() {
             // Whoever has gone before the request was sent has not asked for it to be sent.
             part.retain(|request| !request.reply.is_closed());
             if part.is_empty() {
@@ -126,14 +126,25 @@ impl Appender {
             for request in &part {
                 metrics::histogram!("folio_append_queue_seconds").record(request.queued.elapsed());
             }
-            match self.resolve(&part).await {
+            let (sent, unknown_since) = self.resolve(&part, unknown_since).await;
+            match sent {
                 Sent::Answered(answered, layout, session) => {
                     self.answer(part, answered, layout, session);
                 }
                 Sent::Refused(_) | Sent::Repeats(_) | Sent::Stale(_) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
-                    parts.push(later);
-                    parts.push(part);
+                    parts.push((later, unknown_since));
+                    parts.push((part, unknown_since));
+                }
+                // That this try has recorded nothing says nothing of the one whose answer was lost.
+                Sent::Refused(error)
+                | Sent::Repeats(error)
+                | Sent::Stale(error)
+                | Sent::Again(error)
+                | Sent::NoSession(error)
+                    if unknown_since.is_some() =>
+                {
+                    tell_unknown(part, &error);
                 }
                 Sent::Refused(error) | Sent::Repeats(error) | Sent::Stale(error) => {
                     tell(part, |_| AppendError::Failed(error.boxed()));
@@ -141,13 +152,7 @@ impl Appender {
                 Sent::Again(error) | Sent::NoSession(error) => {
                     tell(part, |_| AppendError::Unavailable(error.boxed()));
                 }
-                Sent::Unknown(error) => {
-                    metrics::counter!("folio_append_unknown_total").increment(count(part.len()));
-                    tell(part, |entry| AppendError::OutcomeUnknown {
-                        command: entry.append.context.id,
-                        source: error.boxed(),
-                    });
-                }
+                Sent::Unknown(error) => tell_unknown(part, &error),
             }
         }
     }
@@ -157,13 +162,18 @@ impl Appender {
     /// After a broken connection the batch is sent again, on a session that is opened only when the
     /// broken one has gone. What had been recorded is found by its command id; the rest is recorded
     /// now. So whichever it was, it has one effect.
-    async fn resolve(&mut self, part: &[Request]) -> Sent {
+    ///
+    /// Answers as well since when it is not known whether an earlier try has recorded it, if one was not answered.
+    async fn resolve(
+        &mut self,
+        part: &[Request],
+        mut unknown_since: Option<Instant>,
+    ) -> (Sent, Option<Instant>) {
         let mut resends = 0;
         let mut form = match part {
             [_] => Form::Single,
             _ => Form::Together,
         };
-        let mut unknown_since: Option<Instant> = None;
         loop {
             let sent = self.send(part, form).await;
             match (&sent, unknown_since) {
@@ -171,12 +181,12 @@ impl Appender {
                     let since = *unknown_since.get_or_insert_with(Instant::now);
                     tracing::warn!(%error, requests = part.len(), "outcome of an append unknown, asking again");
                     if since.elapsed() > self.settings.resolve {
-                        return sent;
+                        return (sent, unknown_since);
                     }
                 }
-                (Sent::NoSession(error), Some(since)) => {
+                (Sent::NoSession(_), Some(since)) => {
                     if since.elapsed() > self.settings.resolve {
-                        return Sent::Unknown(error.clone());
+                        return (sent, unknown_since);
                     }
                     // The server may be restarting. It is asked again a little later.
                     tokio::time::sleep(self.settings.resolve / 100).await;
@@ -184,7 +194,7 @@ impl Appender {
                 // What was not so is looked up the next time.
                 (Sent::Again(_) | Sent::Stale(_), _) if resends < RESENDS => resends += 1,
                 (Sent::Repeats(_), _) if form != Form::OneByOne => form = Form::OneByOne,
-                _ => return sent,
+                _ => return (sent, unknown_since),
             }
         }
     }
@@ -199,6 +209,7 @@ impl Appender {
     }
 
     async fn send_at_once(&mut self, part: &[Request], form: Form) -> Sent {
+        let before = self.before;
         let mut session = match self.session.take() {
             Some(session) if !session.is_closed() => session,
             _ => {
@@ -226,6 +237,12 @@ impl Appender {
             }
             Ok(Err(error)) => match Effect::of(&error) {
                 Effect::Unknown => Sent::Unknown(Shared::new(error)),
+                // As good as none: another one may lead to where can be written. This one has outwaited nobody, as a
+                // standby knows nothing of its primary's locks.
+                Effect::NotHere => {
+                    self.before = before;
+                    Sent::NoSession(Shared::new(error))
+                }
                 effect @ (Effect::None | Effect::NoneYet) => {
                     let broken = Broken::by(&error, &session.ends);
                     match broken {
@@ -442,6 +459,14 @@ fn tell(part: Vec<Request>, error: impl Fn(&Entry) -> AppendError) {
     }
 }
 
+fn tell_unknown(part: Vec<Request>, error: &Shared) {
+    metrics::counter!("folio_append_unknown_total").increment(count(part.len()));
+    tell(part, |entry| AppendError::OutcomeUnknown {
+        command: entry.append.context.id,
+        source: error.boxed(),
+    });
+}
+
 fn last_position(answer: &Result<Answer, AppendError>) -> Option<Position> {
     match answer {
         Ok(Answer::Executed(folio_core::store::Outcome::Committed(events))) => {
@@ -479,10 +504,7 @@ mod tests {
             .collect();
         let context = CommandContext::new(command, Actor::anonymous());
         Request {
-            entry: Entry {
-                append: Append::events(context, Fingerprint::of(&[]), writes),
-                metadata: Vec::new(),
-            },
+            entry: Entry::new(Append::events(context, Fingerprint::of(&[]), writes)).unwrap(),
             reply: oneshot::channel().0,
             queued: Instant::now(),
             span: Span::none(),

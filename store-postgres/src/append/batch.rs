@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use folio_core::store::Append;
-use folio_core::{CommandId, EventId, ExpectedVersion, StreamId, Version};
+use folio_core::{CommandId, EventId, EventIds, ExpectedVersion, StreamId, Version};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -44,11 +44,24 @@ pub(super) const TYPES: [Type; 26] = [
     Type::INT8_ARRAY,
 ];
 
-/// A request with its metadata as it will be stored.
+/// A request with what will be stored beside it.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) append: Append,
+    pub(super) event_ids: EventIds,
     pub(super) metadata: Vec<u8>,
+}
+
+impl Entry {
+    pub(super) fn new(append: Append) -> Result<Self, serde_json::Error> {
+        let metadata = serde_json::to_vec(&append.context.metadata())?;
+        let event_ids = append.event_ids();
+        Ok(Self {
+            append,
+            event_ids,
+            metadata,
+        })
+    }
 }
 
 /// The columns of one call. See `store.append_many` for what each holds.
@@ -124,7 +137,12 @@ impl<'a> Arrays<'a> {
         arrays
     }
 
-    fn push(&mut self, Entry { append, metadata }: &'a Entry, ends: &Ends) {
+    fn push(&mut self, entry: &'a Entry, ends: &Ends) {
+        let Entry {
+            append,
+            event_ids,
+            metadata,
+        } = entry;
         let command = append.context.id;
         self.command_ids.push(command.as_uuid());
         self.fingerprints.push(append.fingerprint.as_bytes());
@@ -135,7 +153,7 @@ impl<'a> Arrays<'a> {
         for (stream_of_command, write) in (1_i32..).zip(&append.writes) {
             let mut touched = self.touch(&write.stream, write.expected, ends);
             for event in &write.events {
-                let event_id = EventId::of_command(command, events);
+                let event_id = event_ids.nth(events);
                 let is_first = events == 0;
                 events = events.saturating_add(1);
                 touched.events = touched.events.saturating_add(1);

@@ -94,12 +94,11 @@ impl Appends {
     ))]
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
-        let metadata = serde_json::to_vec(&append.context.metadata())
-            .map_err(|error| AppendError::Failed(boxed(error)))?;
         let command = append.context.id;
+        let entry = Entry::new(append).map_err(|error| AppendError::Failed(boxed(error)))?;
         let (reply, answer) = oneshot::channel();
         let request = Request {
-            entry: Entry { append, metadata },
+            entry,
             reply,
             queued: Instant::now(),
             span: Span::current(),

@@ -227,7 +227,12 @@ impl<'a> Alone<'a> {
         matches!(append.writes.as_slice(), [write] if write.events.len() == 1)
     }
 
-    fn of(Entry { append, metadata }: &'a Entry, ends: &Ends) -> Option<Self> {
+    fn of(entry: &'a Entry, ends: &Ends) -> Option<Self> {
+        let Entry {
+            append,
+            event_ids,
+            metadata,
+        } = entry;
         let [write] = append.writes.as_slice() else {
             return None;
         };
@@ -244,7 +249,7 @@ impl<'a> Alone<'a> {
             stream_id: write.stream.id(),
             expected,
             expected_event: expected_event.map(|event| event.as_uuid()),
-            event_id: EventId::of_command(append.context.id, 0).as_uuid(),
+            event_id: event_ids.nth(0).as_uuid(),
             event_type: &event.event_type,
             schema_version: i32::from(event.schema_version),
             payload: &event.payload,
@@ -254,7 +259,12 @@ impl<'a> Alone<'a> {
 }
 
 impl<'a> Next<'a> {
-    fn of(Entry { append, metadata }: &'a Entry, ends: &Ends) -> Option<Self> {
+    fn of(entry: &'a Entry, ends: &Ends) -> Option<Self> {
+        let Entry {
+            append,
+            event_ids,
+            metadata,
+        } = entry;
         let writes = append.writes.as_slice();
         let is_twice = |(index, write): (usize, &StreamWrite)| {
             let before = writes.iter().take(index);
@@ -296,7 +306,7 @@ impl<'a> Next<'a> {
             let base = ends.of(&write.stream, write.expected)?.number();
             next.known.push(base);
             for (version, event) in (base.saturating_add(1)..).zip(&write.events) {
-                let event_id = EventId::of_command(append.context.id, next.versions.len());
+                let event_id = event_ids.nth(next.versions.len());
                 next.versions.push(version);
                 next.categories.push(write.stream.category());
                 next.stream_ids.push(write.stream.id());

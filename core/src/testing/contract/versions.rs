@@ -7,7 +7,6 @@ use super::kit::{
     request, version, versions, write,
 };
 use crate::event::RecordedEvent;
-use crate::id::EventId;
 use crate::store::{EventStore, StreamWrite};
 use crate::stream::{BatchSize, ExpectedVersion, Version};
 
@@ -67,7 +66,7 @@ pub async fn last_event_admits_that_very_event_only(store: impl EventStore) {
     }
     // Two at once on events that are not recorded yet, as a writer that decides ahead does.
     let second = request(vec![write("a", expected(2, &first[1]), 1)]);
-    let event_id = EventId::of_command(second.context.id, 0);
+    let event_id = second.event_ids().nth(0);
     let ahead = ExpectedVersion::LastEvent {
         version: version(3),
         event_id,
