@@ -10,6 +10,8 @@ pub(crate) enum Effect {
     None,
     /// It had none, because others were in the way or there was no room: the same again may work.
     NoneYet,
+    /// It had none, because the server does not take writes: a standby, or one that was told not to.
+    NotHere,
     /// Not known: the connection broke, or the server ended the session, after it was sent.
     Unknown,
 }
@@ -43,6 +45,7 @@ impl Effect {
             {
                 Self::NoneYet
             }
+            Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Self::NotHere,
             Some(_) => Self::None,
             // Without a code it was the client or the wire that failed. A value that cannot be
             // converted never leaves the client, but the driver does not tell the two apart.

@@ -181,7 +181,7 @@ pub enum CommitError {
 impl From<Error> for CommitError {
     fn from(error: Error) -> Self {
         match Effect::of(&error) {
-            Effect::None | Effect::NoneYet => Self::RolledBack(error),
+            Effect::None | Effect::NoneYet | Effect::NotHere => Self::RolledBack(error),
             Effect::Unknown => Self::Unknown(error),
         }
     }

@@ -4,6 +4,7 @@
 mod connections;
 mod crashes;
 mod disk;
+mod doubt;
 mod errors;
 mod freeze;
 mod held;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
@@ -35,6 +36,8 @@ pub(super) struct Proxy {
     folder: TempDir,
     server: Config,
     cuts: Arc<AtomicUsize>,
+    /// Whether new connections get through.
+    open: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -59,6 +62,8 @@ impl Proxy {
         let listener = UnixListener::bind(listening).unwrap();
         let cuts = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&cuts);
+        let open = watch::Sender::new(true);
+        let is_open = open.subscribe();
         tokio::spawn(async move {
             let exchanges = Arc::new(AtomicUsize::new(0));
             let mut connections = 0;
@@ -76,14 +81,30 @@ impl Proxy {
                     reply,
                     Arc::clone(&counted),
                 );
-                tokio::spawn(session);
+                let mut is_open = is_open.clone();
+                tokio::spawn(async move {
+                    // When the proxy is gone nobody waits any more.
+                    if is_open.wait_for(|open| *open).await.is_ok() {
+                        session.await;
+                    }
+                });
             }
         });
         Self {
             folder,
             server: server.clone(),
             cuts,
+            open,
         }
+    }
+
+    /// Has whoever connects from now on wait until they are [let through](Self::let_through).
+    pub(super) fn hold(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub(super) fn let_through(&self) {
+        self.open.send_replace(true);
     }
 
     /// How to connect through it.
