@@ -46,6 +46,9 @@ const FAILED_AGAIN: &str = "UPDATE projections.dead_letters \
 const LOCK: &str = "SELECT b.state, b.effects_done, c.store_id, c.position, c.event_hash \
      FROM projections.builds b JOIN projections.checkpoints c USING (projection, build) \
      WHERE b.projection = $1 AND b.build = $2 AND c.partition = $3 FOR UPDATE OF c";
+// A question of its own, after the lock: that may have waited for who was pausing it.
+const PAUSED: &str =
+    "SELECT paused_at IS NOT NULL FROM projections.builds WHERE projection = $1 AND build = $2";
 const SIZE: &str = "SELECT partitions FROM projections.builds WHERE projection = $1 AND build = $2";
 
 /// An event that is parked.
@@ -234,6 +237,12 @@ async fn lock(
         .query_opt(LOCK, &[projection, &number, &partition])
         .await?
         .ok_or_else(gone)?;
+    let paused = model.query_opt(PAUSED, &[projection, &number]).await?;
+    if paused.ok_or_else(gone)?.try_get(0)? {
+        return Err(DeadLetterError::Paused {
+            build: build.clone(),
+        });
+    }
     Ok(Terms {
         state: BuildState::of(row.try_get(0)?),
         effects_done: row.try_get(1)?,
@@ -302,6 +311,12 @@ pub enum DeadLetterError {
     #[error("there is no {build}")]
     NoBuild {
         /// Its name.
+        build: BuildName,
+    },
+    /// It is paused.
+    #[error("{build} is paused; resume it first")]
+    Paused {
+        /// The build.
         build: BuildName,
     },
     /// It fails again; those before it are in the model.

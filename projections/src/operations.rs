@@ -74,6 +74,8 @@ impl Projection {
     pub async fn restart(&self, build: i32, by: &Actor) -> Result<(), OperationError> {
         let name = self.build_name(build);
         let transaction = self.begin(&self.shared.opening(&name)).await?;
+        // Before it is looked at, so that nobody makes it live meanwhile.
+        transaction.query(LOCK_BUILDS, &[&name.projection]).await?;
         let found = self.find(&transaction, build).await?;
         if found.state != BuildState::Building {
             return Err(OperationError::NotBuilding { build: name });
@@ -138,6 +140,8 @@ impl Projection {
                 wanted: Position::START.plus(settled),
             });
         }
+        // Before the live one stands still: one that nobody fills, or that is stuck, would have it stand still for nothing.
+        self.wait_until_filled(&next.name, live.position()).await?;
         let seized = seize(&self.shared, &live.name).await?;
         let swapped = self.swap_seized(&seized, &next.name, by).await;
         if swapped.is_err() {
@@ -203,8 +207,9 @@ impl Projection {
         done
     }
 
-    /// Lets nobody write any build of it, until it is [resumed](Self::resume). When this returns, no
-    /// batch is under way.
+    /// Lets nobody fill any build of it, neither its runners nor a person who
+    /// [retries](Self::retry), [shares out](Self::repartition) or [swaps](Self::swap), until it is
+    /// [resumed](Self::resume). When this returns, no batch is under way.
     ///
     /// # Errors
     ///
@@ -298,6 +303,7 @@ impl Projection {
         next: &BuildName,
         by: &Actor,
     ) -> Result<(), OperationError> {
+        live.may_be_written()?;
         let at = live.lowest();
         self.wait_until_filled(next, at).await?;
         let transaction = self.begin("").await?;
@@ -335,6 +341,7 @@ impl Projection {
         size: i16,
         by: &Actor,
     ) -> Result<(), OperationError> {
+        seized.may_be_written()?;
         let at = self.level(seized, build).await?;
         let transaction = self.begin("").await?;
         let (projection, number) = (&build.name.projection, &build.name.build);
@@ -391,6 +398,7 @@ impl Projection {
                 .first()
                 .and_then(|first| first.terms.checkpoint));
         }
+        seized.may_be_written()?;
         if build.revision != self.name().revision {
             return Err(OperationError::OtherRevision {
                 build: build.name.clone(),
@@ -565,6 +573,16 @@ pub enum OperationError {
         build: BuildName,
         /// Its revision.
         revision: i32,
+    },
+    /// Somebody else has the build stand still.
+    #[error(
+        "somebody else is at work on {build}, or was broken off within the last {term:?}; try again when that is over"
+    )]
+    UnderWay {
+        /// The build.
+        build: BuildName,
+        /// How long one that was broken off keeps it.
+        term: Duration,
     },
     /// Somebody else has changed the build meanwhile.
     #[error("{build} was changed by somebody else meanwhile; try again")]

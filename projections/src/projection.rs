@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use folio_core::error_chain;
+use folio_core::{Position, error_chain};
 use folio_postgres::{Database, PoolError, Role};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -141,12 +141,14 @@ impl Projection {
     async fn look_after(&self, crew: &mut Crew) {
         let settings = self.shared.settings;
         let between = settings.lease / 6;
+        let mut live_before = None;
         loop {
             match self.builds().await {
                 Ok(builds) => {
                     self.tell(&builds);
                     crew.fit(&self.shared, &builds);
-                    self.upgrade(&builds).await;
+                    self.upgrade(&builds, live_before).await;
+                    live_before = live(&builds).map(Build::position);
                 }
                 Err(error) => {
                     // The runners tell on their own what it means to them.
@@ -168,9 +170,11 @@ impl Projection {
             }));
     }
 
-    /// Makes a build of this revision live that has come nearly as far as the older one.
-    async fn upgrade(&self, builds: &[Build]) {
-        let (ours, Some(live)) = (self.name().revision, live(builds)) else {
+    /// Makes a build of this revision live that has come nearly as far as the older one, and as far as that had come
+    /// when it was looked at before: so it is being filled.
+    async fn upgrade(&self, builds: &[Build], live_before: Option<Position>) {
+        let ours = self.name().revision;
+        let (Some(live), Some(live_before)) = (live(builds), live_before) else {
             return;
         };
         if self.shared.settings.upgrade == Upgrade::ByHand || live.revision >= ours {
@@ -182,6 +186,7 @@ impl Projection {
         let filled = builds.iter().find(|build| {
             build.revision == ours
                 && build.state == BuildState::Building
+                && build.position() >= live_before
                 && live.position().events_since(build.position()) <= near
         });
         if let Some(filled) = filled

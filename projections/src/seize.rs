@@ -13,14 +13,19 @@ use crate::name::{BuildName, PartitionName};
 use crate::operations::OperationError;
 use crate::shared::Shared;
 
-// Whether somebody holds them or not. It waits for the batches that are under way.
+// Whether a runner holds them or not; another operation that is under way is not broken off. It waits for the batches that
+// are under way.
 const SEIZE: &str = "UPDATE projections.checkpoints c \
      SET epoch = c.epoch + 1, owner = 'operator', \
          held_until = now() + $3 * interval '1 millisecond' \
      FROM projections.builds b \
      WHERE b.projection = c.projection AND b.build = c.build \
        AND c.projection = $1 AND c.build = $2 \
+       AND NOT (coalesce(c.owner, '') = 'operator' AND c.held_until > now()) \
      RETURNING c.partition, c.epoch, c.store_id, c.position, c.event_hash, b.state, b.effects_done";
+// A question of its own, after the leases were taken: taking them may have waited for somebody who paused the build.
+const FOUND: &str = "SELECT partitions, paused_at IS NOT NULL FROM projections.builds \
+     WHERE projection = $1 AND build = $2";
 const EPOCHS: &str = "SELECT partition, epoch FROM projections.checkpoints \
      WHERE projection = $1 AND build = $2 FOR UPDATE";
 const RELEASE: &str = "UPDATE projections.checkpoints SET held_until = '-infinity' \
@@ -34,6 +39,7 @@ pub(crate) struct Seized {
     pub(crate) build: BuildName,
     /// In order.
     pub(crate) partitions: Vec<SeizedPartition>,
+    is_paused: bool,
 }
 
 pub(crate) struct SeizedPartition {
@@ -73,15 +79,42 @@ pub(crate) async fn seize(
             },
         });
     }
+    let found = transaction
+        .query_opt(FOUND, &[&build.projection, &build.build])
+        .await?;
+    let Some(found) = found else {
+        return Err(OperationError::NoBuild {
+            build: build.clone(),
+        });
+    };
+    let (size, is_paused): (i16, bool) = (found.try_get(0)?, found.try_get(1)?);
+    if usize::try_from(size) != Ok(partitions.len()) {
+        transaction.rollback().await?;
+        return Err(OperationError::UnderWay {
+            build: build.clone(),
+            term: TERM,
+        });
+    }
     commit(transaction).await?;
     partitions.sort_by_key(|partition| partition.number);
     Ok(Seized {
         build: build.clone(),
         partitions,
+        is_paused,
     })
 }
 
 impl Seized {
+    /// Refuses to go on where nobody may write the build. A pause that comes later takes the leases.
+    pub(crate) fn may_be_written(&self) -> Result<(), OperationError> {
+        if self.is_paused {
+            return Err(OperationError::Paused {
+                build: self.build.clone(),
+            });
+        }
+        Ok(())
+    }
+
     /// The position of the partition that has come least far.
     pub(crate) fn lowest(&self) -> Position {
         let positions = self.partitions.iter().map(SeizedPartition::position);

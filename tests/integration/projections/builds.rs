@@ -1,6 +1,7 @@
 //! A second build beside the live one: filled, compared, swapped, gone back from, whatever dies meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use folio_projections::{
     ProjectionName, Projector, ProjectorError, ReadModelError, Reader, Settings, Status,
     StoreSource, Upgrade,
 };
+use folio_tests::postgres;
 
 use super::kit::{
     Models, PATIENCE, Positions, Running, SETTINGS, append, append_over, at, one_to, operator,
@@ -302,6 +304,71 @@ async fn a_new_revision_fills_a_build_of_its_own_and_goes_live() {
     wait_until(|| late.progress.status() == Status::OtherRevision { live: 2 }).await;
     late.stop().await;
     new.stop().await;
+}
+
+/// The new revision cannot take in one of the last events. It is near, and it never comes there: the old one must not
+/// stand still for it, neither on the program's own account nor because somebody asks for the swap.
+#[tokio::test]
+async fn a_new_revision_that_is_stuck_does_not_hold_up_the_live_one() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    append(&store, 200).await;
+    let old = Running::start(Positions::default(), Arc::clone(&store), &models).await;
+    old.reaches(200).await;
+    let second = Positions::of_revision(2);
+    second.poison.store(198, Ordering::SeqCst);
+    let new = Running::start(second, Arc::clone(&store), &models).await;
+    new.fails().await;
+    let by = operator();
+    let swap = new.projection.swap(2, &by);
+    let goes_on = async {
+        for head in [201, 202, 203] {
+            append(&store, 1).await;
+            let reached = old.progress.wait_for(at(head), Duration::from_secs(5));
+            reached.await.unwrap();
+        }
+    };
+    let (swapped, ()) = tokio::join!(swap, goes_on);
+    assert!(
+        matches!(swapped, Err(OperationError::NotFilled { .. })),
+        "{swapped:?}"
+    );
+    new.stop().await;
+    old.stop().await;
+}
+
+/// Whoever lets a build begin again has seen that it is not live. Somebody makes it live in that moment.
+#[tokio::test]
+async fn a_build_that_has_just_gone_live_is_not_emptied() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    append(&store, 50).await;
+    let running = Running::start(Positions::default(), Arc::clone(&store), &models).await;
+    running.reaches(50).await;
+    let by = operator();
+    running.projection.rebuild(filling(1), &by).await.unwrap();
+    is_within(&running.projection, 2, 0).await;
+    let mut swapping = postgres::superuser(models.database()).await;
+    let swap = swapping.transaction().await.unwrap();
+    swap.batch_execute(
+        "UPDATE projections.builds SET state = 'kept' WHERE build = 1; \
+         UPDATE projections.builds SET state = 'live', live_since = now() WHERE build = 2",
+    )
+    .await
+    .unwrap();
+    let projection = running.projection.clone();
+    let restart = tokio::spawn(async move { projection.restart(2, &operator()).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting = async { while models.ask(waits).await == [0] && !restart.is_finished() {} };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "this swap is not ours")]
+    swap.commit().await.unwrap();
+    let restarted = restart.await.unwrap();
+    assert!(
+        matches!(restarted, Err(OperationError::NotBuilding { .. })),
+        "{restarted:?}"
+    );
+    assert_eq!(models.positions().await, one_to(50));
+    running.stop().await;
 }
 
 /// Writes what it takes in into its model, and into an outbox that outlives all builds.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use folio_core::{
-    BatchSize, EventStore, Filter, InMemoryStore, Page, Position, ReadError, StoreId,
+    BatchSize, EventStore, Filter, InMemoryStore, Page, Position, ReadError, StoreId, StreamId,
 };
 use folio_projections::{
-    Alarm, Detector, DetectorSettings, Filling, ReadModelError, Settings, Source, Status,
-    StoreSource,
+    Alarm, DeadLetterError, Detector, DetectorSettings, Filling, OperationError, ReadModelError,
+    Settings, Source, Status, StoreSource,
 };
 use folio_tests::scale;
 use tokio::sync::watch;
@@ -212,6 +212,18 @@ async fn a_paused_projection_stands_still_in_every_process() {
         wait_until(|| three.progress.status() == Status::Paused).await;
         three.stop().await;
         assert_eq!(models.positions_and_checkpoint().await, at_pause);
+        // And for people who have not heard of it.
+        let shared_out = one.projection.repartition(1, 2, &by).await;
+        assert!(
+            matches!(shared_out, Err(OperationError::Paused { .. })),
+            "{shared_out:?}"
+        );
+        let stream = StreamId::new("test", "stream").unwrap();
+        let retried = one.projection.retry(1, &stream, &by).await;
+        assert!(
+            matches!(retried, Err(DeadLetterError::Paused { .. })),
+            "{retried:?}"
+        );
         if round == 5 {
             // And for a build that is begun meanwhile.
             let begun = two
