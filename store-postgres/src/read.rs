@@ -25,6 +25,13 @@ const OUTCOME: &str = include_str!("sql/outcome.sql");
 const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM store.events";
 
+// By the index alone, where the rows are not new.
+const COUNT: &str = "SELECT count(*) FROM store.events WHERE position > $1 AND position <= $2";
+const MISSING: &str = "SELECT $1 + place, position FROM \
+         (SELECT position, row_number() OVER (ORDER BY position) AS place FROM store.events \
+          WHERE position > $1 AND position <= $2) AS found \
+     WHERE position <> $1 + place ORDER BY position LIMIT 1";
+
 /// How many events a filtered read looks through at most: few enough that one in which nothing is
 /// wanted is over soon.
 const LOOKED_THROUGH: i64 = 10_000;
@@ -153,6 +160,7 @@ pub(crate) async fn filtered(
         &[
             Type::INT8,
             Type::INT8,
+            Type::INT8,
             Type::TEXT,
             Type::TEXT,
             Type::INT8,
@@ -162,6 +170,7 @@ pub(crate) async fn filtered(
         vec![
             Box::new(after.number()),
             Box::new(looked_through),
+            Box::new(through.number()),
             Box::new(category.map(str::to_owned)),
             Box::new(id.map(str::to_owned)),
             Box::new(member),
@@ -176,7 +185,38 @@ pub(crate) async fn filtered(
         Some(last) if is_full => last.position,
         _ => through,
     };
+    check_dense(pool, after, through).await?;
     Ok(Page { events, through })
+}
+
+/// What is left out of a page is either not wanted or lost, and only counting tells.
+async fn check_dense(pool: &Pool, after: Position, through: Position) -> Result<(), ReadError> {
+    let (after, through) = (after.number(), through.number());
+    let types = [Type::INT8, Type::INT8];
+    let rows = query(pool, COUNT, &types, &[&after, &through]).await?;
+    let count: i64 = match rows.first() {
+        Some(row) => row.try_get(0).map_err(failed)?,
+        None => 0,
+    };
+    if count == through.saturating_sub(after) {
+        return Ok(());
+    }
+    let rows = query(pool, MISSING, &types, &[&after, &through]).await?;
+    // Without one behind it, what is missing is the end of what was counted.
+    let (missing, next) = match rows.first() {
+        Some(row) => (
+            row.try_get(0).map_err(failed)?,
+            Some(row.try_get::<_, i64>(1).map_err(failed)?),
+        ),
+        None => (after.saturating_add(count).saturating_add(1), None),
+    };
+    Err(ReadError::Corrupt {
+        position: Position::START.plus(missing),
+        what: next.map_or_else(
+            || "it is missing".to_owned(),
+            |next| format!("it is missing; the next one is {next}"),
+        ),
+    })
 }
 
 #[tracing::instrument(level = "debug", skip_all, fields(%stream))]

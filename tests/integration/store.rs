@@ -2,8 +2,8 @@
 
 use folio_core::store::{Append, AppendError, EventStore, ReadError, StreamWrite};
 use folio_core::{
-    Actor, BatchSize, CommandContext, CommandId, ExpectedVersion, Fingerprint, NewEvent, Position,
-    StreamId, Version,
+    Actor, BatchSize, CommandContext, CommandId, ExpectedVersion, Filter, Fingerprint, NewEvent,
+    Position, StreamId, Version,
 };
 use folio_postgres::migrate::store_migrations;
 use folio_postgres::{Database, PostgresStore, Role, migrate, provision};
@@ -406,6 +406,7 @@ async fn a_filtered_read_walks_the_store_by_position() {
                 &[
                     &10_000_i64,
                     &10_000_i64,
+                    &20_000_i64,
                     &category,
                     &stream,
                     &member,
@@ -427,12 +428,55 @@ async fn a_filtered_read_walks_the_store_by_position() {
     assert!(walks(&asked), "{asked}");
     // Without statistics, all conditions in one place lead elsewhere.
     let in_one_place = "SELECT payload FROM store.events \
-                        WHERE position > $1 AND position <= $1 + $2 AND category = $3::text \
-                          AND ($4::text IS NULL OR stream_id = $4) \
-                          AND ($5::bigint IS NULL OR length(stream_id) % $6::bigint = $5) \
-                        ORDER BY position LIMIT $7";
+                        WHERE position > $1 AND position <= least($1 + $2, $3) \
+                          AND category = $4::text \
+                          AND ($5::text IS NULL OR stream_id = $5) \
+                          AND ($6::bigint IS NULL OR length(stream_id) % $7::bigint = $6) \
+                        ORDER BY position LIMIT $8";
     let elsewhere = plan(in_one_place).await;
     assert!(!walks(&elsewhere), "{elsewhere}");
+}
+
+/// A page leaves out what is not wanted. Of what is lost it must not look the same, and what is behind that must not come
+/// twice.
+#[tokio::test]
+async fn a_filtered_read_does_not_pass_over_a_lost_event() {
+    let database = postgres::store_database().await;
+    let superuser = postgres::superuser(&database).await;
+    let store = PostgresStore::open(&database, 2).await.unwrap();
+    for number in 0..20 {
+        let stream = ["a", "b"][number % 2];
+        let request = one_event(stream, &format!("lost {number}"));
+        store.append(request).await.unwrap();
+    }
+    let lose = async |positions: &str| {
+        let lose = format!(
+            "SET session_replication_role = replica; \
+             DELETE FROM store.events WHERE position IN ({positions})"
+        );
+        superuser.batch_execute(&lose).await.unwrap();
+    };
+    let a = Filter::stream(StreamId::new("test", "a").unwrap());
+    let read = async |after, limit| {
+        let (after, limit) = (
+            Position::new(after).unwrap(),
+            BatchSize::new(limit).unwrap(),
+        );
+        match store.read_filtered(&a, after, limit).await {
+            Ok(page) => Ok((page.events.len(), page.through.number())),
+            Err(ReadError::Corrupt { position, .. }) => Err(position.number()),
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(read(0, 100).await, Ok((10, 20)));
+    // One that the filter does not want, and then one besides that it does.
+    lose("8").await;
+    assert_eq!(read(0, 100).await, Err(8));
+    lose("11").await;
+    assert_eq!(read(8, 100).await, Err(11));
+    // What is before is read, and what is behind.
+    assert_eq!(read(0, 4).await, Ok((4, 7)));
+    assert_eq!(read(11, 100).await, Ok((4, 20)));
 }
 
 fn context(name: &str) -> CommandContext {
