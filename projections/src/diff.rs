@@ -8,7 +8,7 @@ use crate::build::ModelError;
 use crate::name::BuildName;
 use crate::operations::{OperationError, named};
 use crate::projection::{Projection, live};
-use crate::seize::seize;
+use crate::seize::{TakenFrom, seize};
 
 /// How many rows are shown of those that differ in a table.
 const SHOWN: i64 = 20;
@@ -93,7 +93,7 @@ impl Projection {
                 build: self.build_name(build),
             });
         };
-        let seized = seize(&self.shared, &live.name).await?;
+        let seized = seize(&self.shared, &live.name, TakenFrom::Anybody).await?;
         let snapshot = async {
             self.level(&seized, live).await?;
             let position = seized.highest();

@@ -14,7 +14,7 @@ use crate::diff::{Comparison, Key, RowDiff, SNAPSHOT, TableDiff, compare, tables
 use crate::name::BuildName;
 use crate::operations::OperationError;
 use crate::projection::live;
-use crate::seize::seize;
+use crate::seize::{TakenFrom, seize};
 use crate::shadow::{Shadow, ShadowError};
 use crate::source::verify;
 use crate::watch::Watch;
@@ -187,7 +187,7 @@ impl Shadow {
         told: &(dyn Fn(Position) + Sync),
     ) -> Result<(Vec<Compared>, Position), ShadowError> {
         let shared = self.projection.shared.clone();
-        let seized = seize(&shared, &live.name).await?;
+        let seized = seize(&shared, &live.name, TakenFrom::Anybody).await?;
         let snapshot = async {
             if let Some(at) = self.projection.level(&seized, live).await? {
                 verify(at, &*shared.source).await?;

@@ -15,7 +15,7 @@ use crate::name::{BuildName, PartitionName};
 use crate::projection::{Projection, live};
 use crate::projector::ProjectorError;
 use crate::runner::{Runner, RunnerError};
-use crate::seize::{Seized, seize};
+use crate::seize::{Seized, TakenFrom, seize};
 use crate::taken::{forget, share_out};
 
 const RECORD: &str = "INSERT INTO projections.operations \
@@ -111,6 +111,15 @@ impl Projection {
     /// Dropping the future leaves one of the two live; the live build may stand still until a lease
     /// has run out.
     pub async fn swap(&self, build: i32, by: &Actor) -> Result<(), OperationError> {
+        self.swap_from(TakenFrom::Anybody, build, by).await
+    }
+
+    pub(crate) async fn swap_from(
+        &self,
+        from: TakenFrom,
+        build: i32,
+        by: &Actor,
+    ) -> Result<(), OperationError> {
         let all = self.builds().await?;
         let (Some(live), Some(next)) = (live(&all), named(&all, build)) else {
             return Err(OperationError::NoBuild {
@@ -142,7 +151,7 @@ impl Projection {
         }
         // Before the live one stands still: one that nobody fills, or that is stuck, would have it stand still for nothing.
         self.wait_until_filled(&next.name, live.position()).await?;
-        let seized = seize(&self.shared, &live.name).await?;
+        let seized = seize(&self.shared, &live.name, from).await?;
         let swapped = self.swap_seized(&seized, &next.name, by).await;
         if swapped.is_err() {
             seized.release(&self.shared).await;
@@ -199,7 +208,7 @@ impl Projection {
                 build: self.build_name(build),
             });
         };
-        let seized = seize(&self.shared, &found.name).await?;
+        let seized = seize(&self.shared, &found.name, TakenFrom::Anybody).await?;
         let done = self.repartition_seized(&seized, found, size, by).await;
         if done.is_err() {
             seized.release(&self.shared).await;
@@ -574,10 +583,8 @@ pub enum OperationError {
         /// Its revision.
         revision: i32,
     },
-    /// Somebody else has the build stand still.
-    #[error(
-        "somebody else is at work on {build}, or was broken off within the last {term:?}; try again when that is over"
-    )]
+    /// Somebody has the build stand still.
+    #[error("somebody is at work on {build}, or was broken off within the last {term:?}")]
     UnderWay {
         /// The build.
         build: BuildName,

@@ -13,10 +13,12 @@ use tokio::task::{Id, JoinSet};
 use crate::build::{Build, BuildState, ModelError, builds_of};
 use crate::create::{CreateError, ensure};
 use crate::name::{PartitionName, ProjectionName};
+use crate::operations::upgrader;
 use crate::progress::{Progress, Status, channel};
 use crate::projector::Projector;
 use crate::reader::Reader;
 use crate::runner::{Ended, Runner, members};
+use crate::seize::TakenFrom;
 use crate::settings::{Settings, Upgrade};
 use crate::shared::Shared;
 use crate::source::Source;
@@ -191,7 +193,7 @@ impl Projection {
         });
         if let Some(filled) = filled
             && let Err(error) = self
-                .swap(filled.name.build, &crate::operations::upgrader())
+                .swap_from(TakenFrom::Runners, filled.name.build, &upgrader())
                 .await
         {
             tracing::warn!(projection = %self.name(), error = error_chain(&error), "the new revision is not live yet");

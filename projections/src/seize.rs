@@ -13,15 +13,14 @@ use crate::name::{BuildName, PartitionName};
 use crate::operations::OperationError;
 use crate::shared::Shared;
 
-// Whether a runner holds them or not; another operation that is under way is not broken off. It waits for the batches that
-// are under way.
+// Whether somebody holds them or not. It waits for the batches that are under way.
 const SEIZE: &str = "UPDATE projections.checkpoints c \
      SET epoch = c.epoch + 1, owner = 'operator', \
          held_until = now() + $3 * interval '1 millisecond' \
      FROM projections.builds b \
      WHERE b.projection = c.projection AND b.build = c.build \
        AND c.projection = $1 AND c.build = $2 \
-       AND NOT (coalesce(c.owner, '') = 'operator' AND c.held_until > now()) \
+       AND ($4 OR NOT (coalesce(c.owner, '') = 'operator' AND c.held_until > now())) \
      RETURNING c.partition, c.epoch, c.store_id, c.position, c.event_hash, b.state, b.effects_done";
 // A question of its own, after the leases were taken: taking them may have waited for somebody who paused the build.
 const FOUND: &str = "SELECT partitions, paused_at IS NOT NULL FROM projections.builds \
@@ -55,15 +54,33 @@ impl SeizedPartition {
     }
 }
 
+/// From whom leases are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakenFrom {
+    /// From whoever holds them. A person may go on where another one, or they themselves, broke off; who is under way is told.
+    Anybody,
+    /// From runners, and not from an operation that is under way: it is nobody's wish.
+    Runners,
+}
+
 /// Takes all leases of a build.
 pub(crate) async fn seize(
     shared: &Arc<Shared>,
     build: &BuildName,
+    from: TakenFrom,
 ) -> Result<Seized, OperationError> {
     let client = shared.models.get().await.map_err(ModelError::Pool)?;
     let transaction = Transaction::begin(client, "").await?;
     let rows = transaction
-        .query(SEIZE, &[&build.projection, &build.build, &ms(TERM)])
+        .query(
+            SEIZE,
+            &[
+                &build.projection,
+                &build.build,
+                &ms(TERM),
+                &(from == TakenFrom::Anybody),
+            ],
+        )
         .await?;
     let mut partitions = Vec::new();
     for row in &rows {

@@ -317,7 +317,8 @@ async fn a_new_revision_that_is_stuck_does_not_hold_up_the_live_one() {
     let second = Positions::of_revision(2);
     second.poison.store(198, Ordering::SeqCst);
     let new = Running::start(second, Arc::clone(&store), &models).await;
-    new.fails().await;
+    // Four behind, and there it stays.
+    is_within(&new.projection, 2, 4).await;
     let by = operator();
     let swap = new.projection.swap(2, &by);
     let goes_on = async {
@@ -332,6 +333,37 @@ async fn a_new_revision_that_is_stuck_does_not_hold_up_the_live_one() {
         matches!(swapped, Err(OperationError::NotFilled { .. })),
         "{swapped:?}"
     );
+    new.stop().await;
+    old.stop().await;
+}
+
+/// Somebody is at work on the live build, such as sharing it out. That a new revision is filled is no reason to break that off.
+#[tokio::test]
+async fn an_operation_that_is_under_way_is_not_broken_off() {
+    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
+    append(&store, 50).await;
+    let old = Running::start(Positions::default(), Arc::clone(&store), &models).await;
+    old.reaches(50).await;
+    let hold = "UPDATE projections.checkpoints \
+                SET epoch = epoch + 1, owner = 'operator', held_until = now() + interval '1 hour'";
+    models.execute(hold).await;
+    let epoch = "SELECT epoch FROM projections.checkpoints WHERE build = 1";
+    let held = models.ask(epoch).await;
+    let second = Positions::of_revision(2);
+    let new = Running::start(second, Arc::clone(&store), &models).await;
+    is_within(&new.projection, 2, 0).await;
+    // It is looked at whether it can go live, and more than once.
+    for _ in 0..20 {
+        tokio::time::sleep(SETTINGS.lease / 6).await;
+        assert_eq!(models.ask(epoch).await, held);
+    }
+    // It went away without a word, and its time is over.
+    let over = "UPDATE projections.checkpoints SET held_until = now() - interval '1 second'";
+    models.execute(over).await;
+    append(&store, 10).await;
+    new.reaches(60).await;
+    let builds = new.projection.builds().await.unwrap();
+    assert_eq!(builds[1].state, BuildState::Live);
     new.stop().await;
     old.stop().await;
 }

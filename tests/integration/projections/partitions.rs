@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use folio_core::{Event, InMemoryStore, NewEvent, RecordedEvent};
 use folio_projections::{
-    Filling, ModelTransaction, OperationError, Projection, ProjectionName, Projector,
-    ProjectorError, Settings, Sharing,
+    Filling, ModelTransaction, Projection, ProjectionName, Projector, ProjectorError, Settings,
+    Sharing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,35 +63,6 @@ async fn a_build_is_shared_out_anew_without_loss() {
     for host in hosts {
         host.stop().await;
     }
-}
-
-/// Two people at work on one build: the second one is told, and does not break off the first.
-#[tokio::test]
-async fn an_operation_that_is_under_way_is_not_broken_off() {
-    let (store, models) = (Arc::new(InMemoryStore::default()), Models::new().await);
-    append_over(&store, 5, 50).await;
-    let host = Running::start(Positions::default(), Arc::clone(&store), &models).await;
-    host.reaches(50).await;
-    let hold = "UPDATE projections.checkpoints \
-                SET epoch = epoch + 1, owner = 'operator', held_until = now() + interval '1 hour'";
-    models.execute(hold).await;
-    let second = host.projection.repartition(1, 3, &operator()).await;
-    assert!(
-        matches!(second, Err(OperationError::UnderWay { .. })),
-        "{second:?}"
-    );
-    // It went away without a word, and its time is over.
-    models
-        .execute("UPDATE projections.checkpoints SET held_until = now() - interval '1 second'")
-        .await;
-    host.projection
-        .repartition(1, 3, &operator())
-        .await
-        .unwrap();
-    append_over(&store, 5, 10).await;
-    host.reaches(60).await;
-    assert_eq!(models.positions().await, one_to(60));
-    host.stop().await;
 }
 
 /// Positions that are told to nobody but one runner.
