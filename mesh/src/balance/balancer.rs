@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use folio_core::breaker::{BreakerSettings, InvalidSettings, Mode, Phase};
@@ -86,6 +86,8 @@ pub struct Balancer {
 struct Known {
     of: Option<Arc<Snapshot>>,
     endpoints: Arc<[Arc<Endpoint>]>,
+    /// What operators have said of instances, whichever incarnation is there. It goes with the process.
+    modes: BTreeMap<InstanceId, Mode>,
 }
 
 impl Balancer {
@@ -107,6 +109,7 @@ impl Balancer {
             known: Mutex::new(Known {
                 of: None,
                 endpoints: Arc::new([]),
+                modes: BTreeMap::new(),
             }),
             chance: Chance::new(),
         })
@@ -162,17 +165,26 @@ impl Balancer {
         endpoints.iter().map(|endpoint| endpoint.state()).collect()
     }
 
-    /// Has somebody else decide whether an instance is asked. Answers whether there is such an instance.
+    /// Has somebody else decide whether an instance is asked, also when it is started again, until that is left to what becomes of the
+    /// calls. Answers whether there is such an instance.
     #[must_use]
     pub fn set_mode(&self, instance: &InstanceId, mode: Mode) -> bool {
         let endpoints = self.endpoints();
         let found = endpoints
             .iter()
             .find(|endpoint| endpoint.instance.id == *instance);
-        if let Some(endpoint) = found {
-            endpoint.breaker.set_mode(mode);
-        }
-        found.is_some()
+        let Some(endpoint) = found else {
+            return false;
+        };
+        endpoint.breaker.set_mode(mode);
+        let modes = &mut self.known().modes;
+        match mode {
+            Mode::Automatic => modes.remove(instance),
+            Mode::Observing | Mode::ForcedOpen | Mode::ForcedClosed => {
+                modes.insert(instance.clone(), mode)
+            }
+        };
+        true
     }
 
     /// The same at once, also where there is nobody.
@@ -248,22 +260,26 @@ impl Balancer {
 
     fn endpoints(&self) -> Arc<[Arc<Endpoint>]> {
         let snapshot = self.watch.current();
-        // Nothing panics under this lock.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         let is_known = known
             .of
             .as_ref()
             .is_some_and(|of| Arc::ptr_eq(of, &snapshot));
         if !is_known {
-            known.endpoints = self.follow(&known.endpoints, &snapshot.instances);
+            known.endpoints = self.follow(&known, &snapshot.instances);
             known.of = Some(snapshot);
         }
         Arc::clone(&known.endpoints)
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing panics under this lock.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps what is known of who is still there. Who comes is taken for as quick as the others are on average, so
     /// that it is neither spared nor flooded.
-    fn follow(&self, known: &[Arc<Endpoint>], instances: &[Instance]) -> Arc<[Arc<Endpoint>]> {
+    fn follow(&self, before: &Known, instances: &[Instance]) -> Arc<[Arc<Endpoint>]> {
         let by_instance = |endpoint: &Arc<Endpoint>| {
             let Instance {
                 id,
@@ -273,7 +289,7 @@ impl Balancer {
             } = &endpoint.instance;
             ((id.clone(), *incarnation, *address), Arc::clone(endpoint))
         };
-        let known: BTreeMap<_, _> = known.iter().map(by_instance).collect();
+        let known: BTreeMap<_, _> = before.endpoints.iter().map(by_instance).collect();
         let others = f64::from(u32::try_from(known.len()).unwrap_or(u32::MAX));
         let sum: f64 = known.values().map(|endpoint| endpoint.seconds()).sum();
         let expected = if known.is_empty() {
@@ -290,9 +306,14 @@ impl Balancer {
                     let load = Load::new(expected, self.settings.decay, Instant::now());
                     let Self { settings, .. } = self;
                     // The settings were checked.
-                    Endpoint::new(instance.clone(), settings.breaker, load, settings.penalty)
-                        .ok()
-                        .map(Arc::new)
+                    let endpoint =
+                        Endpoint::new(instance.clone(), settings.breaker, load, settings.penalty)
+                            .ok()?;
+                    // It is another process, and the same place that somebody has taken out.
+                    if let Some(mode) = before.modes.get(&instance.id) {
+                        endpoint.breaker.set_mode(*mode);
+                    }
+                    Some(Arc::new(endpoint))
                 }
             }
         });

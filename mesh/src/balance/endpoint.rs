@@ -49,6 +49,8 @@ pub struct InstanceCall {
     /// None where it is asked although its breaker would not have it.
     permit: Option<CallPermit>,
     began: Instant,
+    /// Whether how long it takes is known, or is up to who takes the answer by now.
+    is_timed: bool,
 }
 
 impl Endpoint {
@@ -121,6 +123,7 @@ impl InstanceCall {
             endpoint,
             permit,
             began,
+            is_timed: false,
         }
     }
 
@@ -147,17 +150,30 @@ impl InstanceCall {
             CallOutcome::Failure => endpoint
                 .load()
                 .measure(took.max(endpoint.seen.penalty), now),
-            // Whoever hangs up at once, or is told to wait, says nothing of how quick it is.
+            CallOutcome::Abandoned if !self.is_timed => endpoint.load().awaited(took, now),
+            // Whoever is told to wait, or takes an answer slowly, says nothing of how quick it is.
             CallOutcome::Ignored | CallOutcome::Abandoned => {}
         }
+        self.is_timed = true;
         if let Some(permit) = self.permit.take() {
             permit.record_at(outcome, now);
         }
+    }
+
+    /// Says that the answer has begun: from now on it is as slow as who takes it.
+    pub fn has_answered(&mut self) {
+        self.is_timed = true;
     }
 }
 
 impl Drop for InstanceCall {
     fn drop(&mut self) {
+        // Clients that give up before an instance does would keep one that hangs the quickest of all.
+        if !self.is_timed {
+            let now = Instant::now();
+            let waited = now.saturating_duration_since(self.began);
+            self.endpoint.load().awaited(waited, now);
+        }
         let seen = &self.endpoint.seen;
         seen.under_way.fetch_sub(1, Ordering::Relaxed);
     }

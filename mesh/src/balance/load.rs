@@ -36,6 +36,13 @@ impl Load {
         self.measured = now;
     }
 
+    /// An answer was awaited this long, and nobody knows how much longer it would have taken: it tells of a rise, and never of a fall.
+    pub(super) fn awaited(&mut self, waited: Duration, now: Instant) {
+        if waited.as_secs_f64() >= self.seconds {
+            self.measure(waited, now);
+        }
+    }
+
     /// It is as this answer says, whatever was before: who was away is not judged by how it went away.
     pub(super) fn begin_again(&mut self, took: Duration, now: Instant) {
         self.seconds = took.as_secs_f64();

@@ -330,3 +330,71 @@ async fn an_operator_takes_an_instance_out_for_good() {
     assert!(balancer.set_mode(&id("b"), Mode::ForcedOpen));
     assert!(balancer.pick(Pick::Load, &[]).await.is_err());
 }
+
+/// The next incarnation is another process in the same place: what was wrong with that was not the process alone.
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_has_taken_out_stays_out_when_it_is_started_again() {
+    let (source, balancer) = balancer(serving(&["a", "b"]));
+    assert!(balancer.set_mode(&id("a"), Mode::ForcedOpen));
+    assert_eq!(picked(&balancer, Pick::Load).await, "b");
+    let started_again = |incarnation| {
+        let mut snapshot = serving(&["a", "b"]);
+        snapshot.instances[0].incarnation = Incarnation::new(incarnation);
+        snapshot
+    };
+    // Gone for a while, and back.
+    source.confirm(serving(&["b"]));
+    assert_eq!(picked(&balancer, Pick::Load).await, "b");
+    source.confirm(started_again(2));
+    for _ in 0..20 {
+        assert_eq!(picked(&balancer, Pick::Load).await, "b");
+    }
+    assert_eq!(balancer.states()[0].phase, Phase::ForcedOpen);
+    assert!(balancer.set_mode(&id("a"), Mode::Automatic));
+    source.confirm(started_again(3));
+    assert_eq!(balancer.states()[0].phase, Phase::Closed);
+}
+
+/// Nobody waits for it long enough to see it fail, and so its breaker never hears of it.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_hangs_does_not_draw_clients_that_give_up() {
+    for gives_up in [GivesUp::ByItsDeadline, GivesUp::AndIsGone] {
+        let (_source, balancer) = balancer(serving(&["a", "b", "hangs"]));
+        let until = Instant::now() + 60 * SECOND;
+        let callers = (0..16_u64).map(|caller| {
+            let balancer = Arc::clone(&balancer);
+            tokio::spawn(async move {
+                sleep(Duration::from_micros(37 * caller)).await;
+                let (mut all, mut hanging) = (0_u32, 0_u32);
+                while Instant::now() < until {
+                    let call = balancer.pick(Pick::Load, &[]).await.unwrap();
+                    all += 1;
+                    if call.instance().id != id("hangs") {
+                        sleep(10 * MS).await;
+                        call.record(CallOutcome::Success);
+                        continue;
+                    }
+                    hanging += 1;
+                    sleep(300 * MS).await;
+                    match gives_up {
+                        GivesUp::ByItsDeadline => call.record(CallOutcome::Abandoned),
+                        GivesUp::AndIsGone => drop(call),
+                    }
+                }
+                (all, hanging)
+            })
+        });
+        let (mut all, mut hanging) = (0, 0);
+        for caller in callers.collect::<Vec<_>>() {
+            let (one, of_it) = caller.await.unwrap();
+            (all, hanging) = (all + one, hanging + of_it);
+        }
+        assert!(hanging * 50 < all, "{gives_up:?}: {hanging} of {all}");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum GivesUp {
+    ByItsDeadline,
+    AndIsGone,
+}
