@@ -34,11 +34,19 @@ impl Held {
     /// Wherever it is, and what it says that it waits for there.
     async fn anywhere(superuser: &Client) -> (Self, Option<String>) {
         let writer: i32 = superuser.query_one(WRITER, &[]).await.unwrap().get(0);
-        kill(Pid::from_raw(writer), Signal::SIGSTOP).unwrap();
-        let held = Self(Pid::from_raw(writer));
-        wait_until("a process that stands still", async || stopped(writer)).await;
+        let held = Self::process(writer).await;
         let waits_for = superuser.query_one(WRITER, &[]).await.unwrap().get(1);
         (held, waits_for)
+    }
+}
+
+impl Held {
+    /// This one, once it stands still.
+    pub(crate) async fn process(process: i32) -> Self {
+        let held = Self(Pid::from_raw(process));
+        kill(held.0, Signal::SIGSTOP).unwrap();
+        wait_until("a process that stands still", async || stopped(process)).await;
+        held
     }
 }
 

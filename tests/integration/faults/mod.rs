@@ -7,7 +7,7 @@ mod disk;
 mod doubt;
 mod errors;
 mod freeze;
-mod held;
+pub(crate) mod held;
 mod leaving;
 mod proxy;
 mod replay;

@@ -13,6 +13,8 @@ use folio_tests::postgres;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
+use crate::faults::held::Held;
+
 use super::{
     PATIENCE, SOON, accounts, new, open, prepared, quick, register, sees, sees_one, until,
 };
@@ -128,6 +130,18 @@ async fn what_was_not_heard_is_seen_when_it_is_time() {
     // And what it is told of later, it hears again.
     let registration = register(&registry, "a-3").await;
     sees(&watch, |it| it.instances.len() == 3).await;
+    registration.deregister().await.unwrap();
+    sees(&watch, |it| it.instances.len() == 2).await;
+    // Nothing comes on the listener's connection any more, and nobody says so.
+    let listener = "SELECT pid FROM pg_stat_activity \
+                    WHERE datname = current_database() AND application_name = 'folio registry listener'";
+    let listener: i32 = owner.query_one(listener, &[]).await.unwrap().get(0);
+    let held = Held::process(listener).await;
+    let changed = Instant::now();
+    let registration = register(&registry, "a-4").await;
+    sees(&watch, |it| it.instances.len() == 3).await;
+    assert!(changed.elapsed() < SOON, "{:?}", changed.elapsed());
+    drop(held);
     registration.deregister().await.unwrap();
 }
 
