@@ -11,11 +11,11 @@ use folio_mesh::balance::InstanceCall;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::idle::Busy;
 use crate::link::Answer;
+use crate::places::Place;
 use crate::problem::Problem;
 
 /// Why an answer ends before its end. The client sees the connection broken off, and never a whole short answer.
@@ -26,7 +26,7 @@ pub struct AnswerBody {
     inner: Inner,
     call: Option<InstanceCall>,
     // Freed when the answer is through.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     busy: Option<Busy>,
 }
 
@@ -63,7 +63,7 @@ impl AnswerBody {
     }
 
     /// Holds a place until it is through.
-    pub(crate) fn hold(&mut self, place: OwnedSemaphorePermit) {
+    pub(crate) fn hold(&mut self, place: Place) {
         self.place = Some(place);
     }
 

@@ -10,13 +10,18 @@ use futures_util::stream::FuturesUnordered;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::sync::watch;
 use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
 
 use crate::idle::{Activity, Unused};
 use crate::traffic::Traffic;
 
+/// How long others may go on where one answer on a connection is not taken. Longer than any request takes that has an end.
+const OTHERS: Duration = Duration::from_secs(30);
+
 /// Serves a connection until it ends. It is closed when it has been idle for that long, and when it is `told` to close: after the
-/// answer to what was asked on it by then. Where nothing of an answer was taken for that long it is broken off, and where it is flooded,
-/// once that is said.
+/// answer to what was asked on it by then. Where nothing of an answer was taken for that long it is closed to new requests, as others
+/// may share it behind a proxy, and broken off when it is so with all that are under way. Where it is flooded it is broken off, once
+/// that is said.
 ///
 /// # Cancel safety
 ///
@@ -30,13 +35,18 @@ pub(crate) async fn hold<C: GracefulConnection>(
 ) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
     let mut is_closing = false;
+    let mut broken_off_at: Option<Instant> = None;
     loop {
         {
             // What is seldom is looked at only when it has news, and not whenever the connection has: so it is in a set of its own.
+            let at = broken_off_at;
             let over = async {
                 tokio::select! {
-                    _ = told.changed(), if !is_closing => Unused::Idle,
-                    unused = activity.unused_for(idle) => unused,
+                    biased;
+                    unused = activity.unused_for(idle) => Over::Unused(unused),
+                    () = until(at) => Over::Unused(Unused::Stalled),
+                    () = activity.stalls_for(idle), if !is_closing => Over::Stalls,
+                    _ = told.changed(), if !is_closing => Over::Told,
                 }
             };
             let mut over = FuturesUnordered::from_iter([over]);
@@ -58,8 +68,11 @@ pub(crate) async fn hold<C: GracefulConnection>(
                         return Ok(());
                     }
                 },
-                unused = over.next() => if is_closing || unused == Some(Unused::Stalled) {
-                    return Ok(());
+                over = over.next() => match over {
+                    Some(Over::Unused(Unused::Stalled)) => return Ok(()),
+                    Some(Over::Unused(Unused::Idle)) if is_closing => return Ok(()),
+                    Some(Over::Stalls) => broken_off_at = Some(Instant::now() + OTHERS),
+                    Some(Over::Unused(Unused::Idle) | Over::Told) | None => {}
                 },
             }
         }
@@ -75,6 +88,22 @@ pub(crate) async fn hold<C: GracefulConnection>(
         is_closing = true;
         // Whoever does not let it close has as long for that.
         activity.touch();
+    }
+}
+
+/// Why a connection does not go on as it did.
+enum Over {
+    Unused(Unused),
+    /// One answer on it is not taken.
+    Stalls,
+    Told,
+}
+
+/// For ever, where there is no such moment.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

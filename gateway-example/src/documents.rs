@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use crate::gateway::Told;
@@ -22,8 +22,9 @@ const SCHEMAS: &str = "\"#/components/schemas/";
 /// The merged document, for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
-    // Held while services are asked: whoever asks meanwhile waits for the same document.
-    kept: Mutex<Option<Kept>>,
+    kept: RwLock<Option<Kept>>,
+    // Held while services are asked. Whoever asks meanwhile is answered with the one before, or waits for the first.
+    asking: Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,10 +37,21 @@ struct Kept {
 impl Documents {
     /// The document of the routes that are in force.
     pub(crate) async fn merged(&self, told: &Told, upstreams: &Upstreams) -> Bytes {
-        let mut kept = self.kept.lock().await;
-        let is_new = |kept: &&Kept| kept.version == told.version && kept.until > Instant::now();
-        if let Some(kept) = kept.as_ref().filter(is_new) {
-            return kept.document.clone();
+        let of_these = async || {
+            let kept = self.kept.read().await;
+            kept.clone().filter(|kept| kept.version == told.version)
+        };
+        let is_new = |kept: &Kept| kept.until > Instant::now();
+        let kept = of_these().await;
+        let _asking = match (kept, self.asking.try_lock()) {
+            (Some(kept), _) if is_new(&kept) => return kept.document,
+            (Some(kept), Err(_)) => return kept.document,
+            (_, Ok(asking)) => asking,
+            (None, Err(_)) => self.asking.lock().await,
+        };
+        // Somebody else may have asked just now.
+        if let Some(kept) = of_these().await.filter(is_new) {
+            return kept.document;
         }
         let (document, is_whole) = merge(told, upstreams).await;
         let document = Bytes::from(document.to_string());
@@ -47,7 +59,7 @@ impl Documents {
             true => KEPT,
             false => KEPT_IN_PART,
         };
-        *kept = Some(Kept {
+        *self.kept.write().await = Some(Kept {
             until: Instant::now() + good_for,
             version: told.version,
             document: document.clone(),

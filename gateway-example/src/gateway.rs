@@ -25,7 +25,6 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::access::{AccessLine, Place};
@@ -35,9 +34,10 @@ use crate::auth::{AuthRefusal, Authenticator, Fault, Principal, Scope};
 use crate::body::{AnswerBody, BodyError, read_whole};
 use crate::config::{GatewayConfig, InvalidConfig, Repeat};
 use crate::documents::Documents;
-use crate::headers::{ForService, check_authority};
-use crate::limits::{Decision, Limited, Limits};
+use crate::headers::{ForService, check_authority, goes_on};
+use crate::limits::{Decision, LimitKey, Limited, Limits};
 use crate::path;
+use crate::places::{Holder, NoPlace, Place as PlaceOfRequest, Places};
 use crate::problem::Problem;
 use crate::route::{Matched, RouteTable};
 use crate::trace::{self, TRACEPARENT, TRACESTATE, Trace};
@@ -72,7 +72,7 @@ struct Shared {
     authenticator: Authenticator,
     identity: IdentitySigner,
     limits: Limits,
-    requests: Arc<Semaphore>,
+    places: Arc<Places>,
     documents: Documents,
     access_log: Option<AccessLog>,
     is_draining: AtomicBool,
@@ -114,7 +114,7 @@ impl Gateway {
                 authenticator,
                 identity,
                 limits,
-                requests: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
+                places: Arc::new(Places::new(requests)),
                 documents: Documents::default(),
                 access_log,
                 is_draining: AtomicBool::new(false),
@@ -299,8 +299,9 @@ impl Gateway {
         if let Ok(matched) = &matched {
             line.place = Place::Route(Arc::clone(&matched.route));
         }
-        let place = Arc::clone(&self.shared.requests).try_acquire_owned();
-        let place = place.map_err(|_| no_room())?;
+        let mut place = self.shared.places.take().map_err(no_room)?;
+        let address = LimitKey::address(line.client.address());
+        place.count(Holder::Client(address)).map_err(no_room)?;
         // How often the address may ask yet is told only where it is refused.
         let _ = self
             .shared
@@ -317,11 +318,14 @@ impl Gateway {
         let matched = matched?;
         let deadline = deadline(headers, line.began, matched.route.timeout)?;
         let asks = match &matched.route.scope {
-            Some(scope) => Some(self.known(headers, &matched, scope, line).await?),
+            Some(scope) => Some(
+                self.known(headers, &matched, scope, &mut place, line)
+                    .await?,
+            ),
             None => None,
         };
         let (principal, decision) = asks.unzip();
-        if matched.route.repeat == Repeat::ByKey && !headers.contains_key(IDEMPOTENCY_KEY) {
+        if matched.route.repeat == Repeat::ByKey && !goes_on(headers, &IDEMPOTENCY_KEY) {
             return Err(Problem::client(
                 StatusCode::BAD_REQUEST,
                 "idempotency_key_missing",
@@ -346,6 +350,8 @@ impl Gateway {
             deadline,
         };
         line.service = Some(Arc::clone(&matched.service));
+        let service = Holder::Service(Arc::clone(&matched.service));
+        place.count(service).map_err(no_room)?;
         let answered = self.shared.upstreams.ask(asked).await;
         line.tried = answered.tried;
         let mut answer = answered.answer?;
@@ -362,6 +368,7 @@ impl Gateway {
         headers: &HeaderMap,
         matched: &Matched,
         scope: &Scope,
+        place: &mut PlaceOfRequest,
         line: &mut AccessLine,
     ) -> Result<(Principal, Decision), Problem> {
         let principal = self.shared.authenticator.authenticate(headers).await;
@@ -369,6 +376,10 @@ impl Gateway {
         line.principal = Some(principal.clone());
         let limits = &self.shared.limits;
         let name = principal.name().as_str();
+        // Whose name cannot be counted is refused with the limits.
+        if let Ok(key) = LimitKey::principal(name) {
+            place.count(Holder::Client(key)).map_err(no_room)?;
+        }
         let decision = limits.check_principal(name, matched.route.limits_unavailable);
         let decision = decision.await.map_err(limited)?;
         if !principal.may(scope) {
@@ -495,13 +506,12 @@ fn deadline(headers: &HeaderMap, began: Instant, longest: Duration) -> Result<De
     Ok(said.min(route))
 }
 
-fn no_room() -> Problem {
-    Problem::passing(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "overloaded",
-        "as many requests are under way as there may be; nothing was done",
-    )
-    .after(NO_ROOM)
+fn no_room(none: NoPlace) -> Problem {
+    let (status, code) = match none {
+        NoPlace::Full | NoPlace::OfService(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        NoPlace::OfClient => (StatusCode::TOO_MANY_REQUESTS, "too_many_at_once"),
+    };
+    Problem::passing(status, code, none.to_string()).after(NO_ROOM)
 }
 
 fn refused(refusal: &AuthRefusal) -> Problem {

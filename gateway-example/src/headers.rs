@@ -133,6 +133,11 @@ impl ForService {
     }
 }
 
+/// Whether a client says this, and it goes on: what its `Connection` names is for the door alone.
+pub(crate) fn goes_on(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.contains_key(name) && !named_by_connection(headers).contains(name)
+}
+
 /// Leaves what is said between two hops, and what an earlier one names as that, behind.
 pub(crate) fn remove_between_hops(headers: &mut HeaderMap) {
     for name in named_by_connection(headers) {

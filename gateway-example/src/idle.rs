@@ -38,7 +38,7 @@ enum State {
 pub(crate) enum Unused {
     /// Nothing is asked on it.
     Idle,
-    /// Of an answer on it nothing is taken.
+    /// Of no answer on it anything is taken.
     Stalled,
 }
 
@@ -82,13 +82,27 @@ impl Activity {
         self.seen().last = Instant::now();
     }
 
-    /// Completes when nothing has been under way, or nothing taken of an answer, for that long.
+    /// Completes when nothing has been under way for that long, or nothing taken of all answers that there are.
     pub(crate) async fn unused_for(&self, time: Duration) -> Unused {
+        self.has_been_so_for(time, Seen::unused_since).await
+    }
+
+    /// Completes when there is an answer of which nothing has been taken for that long, whatever else is under way.
+    pub(crate) async fn stalls_for(&self, time: Duration) {
+        self.has_been_so_for(time, |seen, now| (seen.stalls_since(now), ()))
+            .await;
+    }
+
+    async fn has_been_so_for<T>(
+        &self,
+        time: Duration,
+        since: impl Fn(&Seen, Instant) -> (Instant, T),
+    ) -> T {
         loop {
             let now = Instant::now();
-            let (since, unused) = self.seen().unused_since(now);
+            let (since, so) = since(&self.seen(), now);
             if now.saturating_duration_since(since) >= time {
-                return unused;
+                return so;
             }
             sleep_until(since + time).await;
         }
@@ -109,15 +123,25 @@ impl Seen {
 
     /// Since when it is not used; since now where it is.
     fn unused_since(&self, now: Instant) -> (Instant, Unused) {
-        let offered = self.requests.iter().filter_map(|state| match state {
-            State::Offered(since) => Some(*since),
-            State::Over | State::WorkedOn => None,
-        });
-        match offered.min() {
+        if self.requests.contains(&State::WorkedOn) {
+            return (now, Unused::Idle);
+        }
+        match self.offered().max() {
             Some(since) => (since, Unused::Stalled),
-            None if self.requests.contains(&State::WorkedOn) => (now, Unused::Idle),
             None => (self.last, Unused::Idle),
         }
+    }
+
+    /// Since when nothing is taken of the answer that is taken least; since now where there is none.
+    fn stalls_since(&self, now: Instant) -> Instant {
+        self.offered().min().unwrap_or(now)
+    }
+
+    fn offered(&self) -> impl Iterator<Item = Instant> {
+        self.requests.iter().filter_map(|state| match state {
+            State::Offered(since) => Some(*since),
+            State::Over | State::WorkedOn => None,
+        })
     }
 }
 
@@ -186,11 +210,21 @@ mod tests {
             other.offered();
             other.is_worked_on();
         }
+        activity.stalls_for(5 * SECOND).await;
+        assert_eq!(began.elapsed(), 5 * SECOND);
+        // The other one is worked on, and would be broken off with it.
+        let unused = timeout(100 * SECOND, activity.unused_for(5 * SECOND));
+        assert!(unused.await.is_err());
+        let began = Instant::now();
+        other.offered();
         assert_eq!(activity.unused_for(5 * SECOND).await, Unused::Stalled);
         assert_eq!(began.elapsed(), 5 * SECOND);
         stalled.offered();
         stalled.is_worked_on();
+        drop(other);
         let unused = timeout(100 * SECOND, activity.unused_for(5 * SECOND));
         assert!(unused.await.is_err());
+        let stalls = timeout(100 * SECOND, activity.stalls_for(5 * SECOND));
+        assert!(stalls.await.is_err());
     }
 }

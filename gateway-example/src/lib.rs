@@ -41,6 +41,7 @@ mod links;
 mod listen;
 mod log_file;
 mod path;
+mod places;
 mod problem;
 mod route;
 #[cfg(test)]

@@ -245,8 +245,9 @@ impl Asked<'_> {
     fn passed_on(
         &self,
         answer: Response<Answer>,
-        call: InstanceCall,
+        mut call: InstanceCall,
     ) -> Result<Response<AnswerBody>, Failed> {
+        call.has_answered();
         let status = answer.status();
         // It is somebody else who listens there by now, and has not looked at the request.
         if status == StatusCode::MISDIRECTED_REQUEST {

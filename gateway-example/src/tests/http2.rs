@@ -2,23 +2,28 @@
 //!
 //! Frames are RFC 9113, headers RFC 7541: literals without an index, and no Huffman coding.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::{Behind, Door, FILE, PATIENCE};
+use super::{Behind, Door, FILE, LARGE, PATIENCE, answer};
 
 const PATH: &str = "/v1/accounts/alice";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const DATA_END: u8 = 0x1;
 const HEADERS_END: u8 = 0x4;
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const RESET: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
@@ -59,10 +64,14 @@ fn length(length: usize, out: &mut Vec<u8>) {
 }
 
 fn request(method: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    request_for(PATH, method, more)
+}
+
+fn request_for(path: &str, method: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let head = [
         (":method", method),
         (":scheme", "http"),
-        (":path", PATH),
+        (":path", path),
         (":authority", "a"),
     ];
     let headers = head.iter().chain(more);
@@ -257,6 +266,68 @@ async fn what_http1_would_read_as_something_else_does_not_get_there() {
     }
 }
 
+/// Behind a proxy many clients share a connection. One of them takes nothing of its answer, and the others are not broken off: the
+/// proxy is told to go on with another connection, and what has begun on this one is answered.
+#[tokio::test]
+async fn one_client_of_a_proxy_that_stalls_does_not_break_off_the_others() {
+    let behind = Behind::start().await;
+    let door = Door::before(&behind).await;
+    let token = format!("Bearer {}", door.reader());
+    let get = |stream: u32, path: &str| {
+        let block = request_for(path, "GET", &[("authorization", &token)]);
+        frame(HEADERS, HEADERS_END | DATA_END, stream, &block)
+    };
+    let (mut answers, mut sending) = connect(&door).await.into_split();
+    // The connection has a window of its own, and that one does not fill it.
+    let mut first = frame(WINDOW, 0, 0, &1_000_000_u32.to_be_bytes());
+    first.extend(get(1, LARGE));
+    sending.write_all(&first).await.unwrap();
+    let is_told = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_told);
+    let read = tokio::spawn(async move {
+        let (mut gone, mut ended) = (None, BTreeSet::new());
+        let mut head = [0; 9];
+        while answers.read_exact(&mut head).await.is_ok() {
+            let [a, b, c, kind, flags, id @ ..] = head;
+            let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            let mut payload = vec![0; length];
+            if answers.read_exact(&mut payload).await.is_err() {
+                break;
+            }
+            match kind {
+                GO_AWAY => {
+                    gone = gone.or_else(|| Some(ended.clone()));
+                    told.store(true, Ordering::SeqCst);
+                }
+                DATA | HEADERS if flags & DATA_END != 0 => {
+                    ended.insert(u32::from_be_bytes(id));
+                }
+                _ => {}
+            }
+        }
+        (gone, ended)
+    });
+    // One after the other, so that there are some under way whenever it is told to go.
+    let mut begun = BTreeSet::new();
+    for number in 1_u32.. {
+        if is_told.load(Ordering::SeqCst) || read.is_finished() {
+            break;
+        }
+        let stream = 2 * number + 1;
+        sending.write_all(&get(stream, "/v1/stream")).await.unwrap();
+        begun.insert(stream);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(number < 400, "nobody minds the one that stalls");
+    }
+    let (before, ended) = timeout(PATIENCE, read).await.unwrap().unwrap();
+    let before = before.expect("it is told to go");
+    let last = before.last().copied().unwrap_or_default();
+    let under_way = ended.iter().filter(|stream| **stream > last).count();
+    assert!(under_way >= 3, "{before:?}, then {ended:?} of {begun:?}");
+    assert_eq!(ended, begun, "broken off");
+    assert!(!ended.contains(&1));
+}
+
 /// Each costs its sender a few bytes, and the door an answer: no request is counted by it, and no connection is idle.
 #[tokio::test]
 async fn whoever_floods_with_pings_or_settings_is_told_to_go_and_keeps_nobody_waiting() {
@@ -294,4 +365,52 @@ async fn whoever_floods_with_pings_or_settings_is_told_to_go_and_keeps_nobody_wa
         .await
         .unwrap();
     assert!(!kinds(&mut stream).await.contains(&GO_AWAY));
+}
+
+/// Requests without their bodies, over a few connections: each holds a place for as long as a body may take.
+#[tokio::test]
+async fn one_client_does_not_take_all_places() {
+    let behind = Behind::start().await;
+    let one = [("one", behind.address)];
+    let file = FILE.replace("[bounds]", "[bounds]\nrequests = 16");
+    let file = file.replace("body_ms = 700", "body_ms = 20000");
+    let file = file.replace("header_ms = 700", "header_ms = 20000");
+    let door = Door::with(&file, &[("balances", &one)]).await;
+    let block = request_for(
+        "/v1/unkeyed",
+        "POST",
+        &[("authorization", &format!("Bearer {}", door.writer()))],
+    );
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connect(&door).await;
+        for number in 0..4 {
+            let begun = frame(HEADERS, HEADERS_END, 2 * number + 1, &block);
+            stream.write_all(&begun).await.unwrap();
+        }
+        connections.push(stream);
+    }
+    // Half of them wait for their bodies. The others are answered.
+    let mut refused = 0;
+    for stream in &mut connections {
+        let kinds = kinds(stream).await;
+        refused += kinds.iter().filter(|kind| **kind == HEADERS).count();
+    }
+    assert_eq!(refused, 8);
+    let (status, body) = door.get(PATH).await;
+    assert_eq!((status, &body["code"]), (429, &json!("too_many_at_once")));
+    let elsewhere = reqwest::Client::builder()
+        .no_proxy()
+        .local_address("127.0.0.2".parse::<std::net::IpAddr>().unwrap());
+    let request = elsewhere
+        .build()
+        .unwrap()
+        .get(format!("http://{}{PATH}", door.address));
+    let bob = door.issuer.issue(
+        &"bob".parse().unwrap(),
+        &["ledger:read".parse().unwrap()].into(),
+        Duration::from_secs(60),
+    );
+    assert_eq!(answer(request.bearer_auth(bob.unwrap())).await.0, 200);
+    drop(connections);
 }

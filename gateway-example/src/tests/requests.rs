@@ -195,6 +195,20 @@ async fn a_request_that_writes_has_a_key() {
         (400, &json!("idempotency_key_missing"))
     );
     assert!(behind.asked().is_empty());
+    // What a client says to the door alone is not said to the service: it would do what is sent again once more.
+    let token = door.writer();
+    let dropped = door
+        .raw(
+            format!(
+                "POST /v1/books/a/accounts/alice/debits HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\
+                 authorization: Bearer {token}\r\nidempotency-key: k\r\n\
+                 connection: close, Idempotency-Key\r\n\r\n"
+            )
+            .as_bytes(),
+        )
+        .await;
+    assert!(dropped.contains("idempotency_key_missing"), "{dropped}");
+    assert!(behind.asked().is_empty());
     assert_eq!(door.debit("k").await.0, 200);
     let asked = behind.asked();
     assert_eq!(asked[0]["path"], "/v1/accounts/alice/debits");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use folio_core::breaker::Phase;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,8 @@ enum Manners {
     SaysTooMuch,
     /// It says very often that it is at it.
     IsAtIt,
+    /// It goes over to another protocol that nobody has asked for.
+    Upgrades,
 }
 
 /// A service with bad manners, and how many requests it has read.
@@ -96,6 +99,9 @@ async fn misbehave(mut stream: TcpStream, manners: Manners, read: Arc<AtomicU32>
             "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000),
             whole("200 OK")
         ),
+        Manners::Upgrades => "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade, x-inner\r\n\
+                              upgrade: websocket\r\nx-inner: secret\r\n\r\nnot http"
+            .to_owned(),
         Manners::Streams => {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             let _ = stream.write_all(head.as_bytes()).await;
@@ -240,6 +246,23 @@ async fn a_write_without_a_key_is_never_sent_twice() {
     assert_eq!(reads(), 5);
 }
 
+/// What has begun to be answered was done. The client sees that it does not have the whole of the answer.
+#[tokio::test]
+async fn a_write_whose_answer_breaks_off_is_never_sent_twice() {
+    let (address, read) = ill_mannered(Manners::Truncates).await;
+    let (another, read_too) = ill_mannered(Manners::Truncates).await;
+    let door = before(&[("one", address), ("two", another)]).await;
+    let reads = || read.load(Ordering::SeqCst) + read_too.load(Ordering::SeqCst);
+    let paths = ["/v1/unkeyed", "/v1/books/a/accounts/alice/debits"];
+    for (number, path) in (1..).zip(paths) {
+        let request = door.request("POST", path, &door.writer());
+        let answer = request.header("idempotency-key", "k").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.bytes().await.is_err());
+        assert_eq!(reads(), number, "{path}");
+    }
+}
+
 /// One instance breaks the connection off, and the other is not there: that the second try was not sent says nothing of the first.
 #[tokio::test]
 async fn what_may_have_been_done_is_never_said_to_be_not_done() {
@@ -282,6 +305,47 @@ async fn who_breaks_off_or_hangs_is_left_for_another_instance() {
             assert_eq!(door.get(PATH).await.0, 200, "{manners:?}");
             assert_eq!(door.debit(&format!("k{round}")).await.0, 200, "{manners:?}");
         }
+    }
+}
+
+/// No protocol is spoken but the one that was asked in, and what an instance says between the two is for nobody else.
+#[tokio::test]
+async fn whoever_goes_over_to_another_protocol_is_left_for_another_instance() {
+    let (address, read) = ill_mannered(Manners::Upgrades).await;
+    let door = before(&[("upgrades", address)]).await;
+    let token = door.reader();
+    let asks = format!(
+        "GET {PATH} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\
+         connection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
+    let answer = door.raw(asks.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    for inner in ["websocket", "x-inner", "not http"] {
+        assert!(!answer.contains(inner), "{answer}");
+    }
+    assert!(read.load(Ordering::SeqCst) > 0);
+    let behind = Behind::start().await;
+    let door = before(&[("upgrades", address), ("well", behind.address)]).await;
+    for _ in 0..10 {
+        assert_eq!(door.get(PATH).await.0, 200);
+    }
+}
+
+/// The head of its answers is fine, so only the end of them tells that it is not.
+#[tokio::test]
+async fn whoever_breaks_off_its_answers_is_taken_out() {
+    let (address, _) = ill_mannered(Manners::Truncates).await;
+    let door = before(&[("truncates", address)]).await;
+    let is_out = || {
+        let balancers = door.gateway.upstreams().balancers();
+        let mut states = balancers.flat_map(|balancer| balancer.states());
+        states.any(|state| state.phase != Phase::Closed)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !is_out() {
+        assert!(Instant::now() < deadline, "it is asked as if nothing were");
+        let answer = door.request("GET", PATH, &door.reader()).send().await;
+        let _ = answer.unwrap().bytes().await;
     }
 }
 
