@@ -1,15 +1,14 @@
-//! `ledger auditor-login`: a login for somebody who audits a book, which may read its history and the log beside it, and
-//! nothing else.
+//! `ledger auditor-login`: a login for somebody who audits a book, or the transfers' log, which may read its history and the log
+//! beside it, and nothing else.
 
 use clap::Args;
 use folio_audit::PrepareAuditError;
-use folio_postgres::{ProvisionError, Role, provision_login};
-use ledger_example::{AccountsDatabases, BookName};
+use folio_postgres::{ProvisionError, Role, database_exists, provision_login};
 use thiserror::Error;
 use tokio_postgres::Config;
 
-use crate::accounts::BOOK;
 use crate::output::{OutputError, answer, remark};
+use crate::seals::LogArgs;
 use crate::server::{Server, ServerArgs, ServerError, connection_string};
 
 /// Connections that making a login needs.
@@ -20,9 +19,8 @@ const CONNECTIONS: usize = 2;
 pub struct AuditorLoginArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// The book to be audited.
-    #[arg(long, default_value = BOOK, value_name = "NAME")]
-    book: BookName,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Makes the login, or a new password for it, and prints how it connects.
@@ -32,7 +30,7 @@ pub struct AuditorLoginArgs {
 /// [`AuditorLoginError`].
 pub async fn run(arguments: AuditorLoginArgs) -> Result<(), AuditorLoginError> {
     let server = Server::join(&arguments.server, CONNECTIONS).await?;
-    let made = make(&server.config, &arguments.book).await;
+    let made = make(&server.config, &arguments.log).await;
     server.stop().await?;
     answer(connection_string(&made?))?;
     remark(
@@ -50,11 +48,13 @@ pub async fn run(arguments: AuditorLoginArgs) -> Result<(), AuditorLoginError> {
 /// # Cancel safety
 ///
 /// As [`provision_login`].
-pub async fn make(server: &Config, book: &BookName) -> Result<Config, AuditorLoginError> {
-    if !AccountsDatabases::exist(server, book).await? {
-        return Err(AuditorLoginError::NoBook { book: book.clone() });
+pub async fn make(server: &Config, log: &LogArgs) -> Result<Config, AuditorLoginError> {
+    let events = log.database(server);
+    if !database_exists(server, events.name()).await? {
+        return Err(AuditorLoginError::NoLog {
+            log: log.name().to_owned(),
+        });
     }
-    let events = AccountsDatabases::existing(server, book).events;
     let events = folio_audit::prepare(server, events.name()).await?;
     let login = format!("{}_audit", events.name());
     Ok(provision_login(server, &login, &[(&events, &[Role::Auditor])]).await?)
@@ -67,13 +67,13 @@ pub enum AuditorLoginError {
     /// There is no PostgreSQL.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// There is no such book.
-    #[error("there is no book {book} on this server; name another one with --book")]
-    NoBook {
-        /// The book.
-        book: BookName,
+    /// There is no such log.
+    #[error("there is no log of {log} on this server; name another one with --book")]
+    NoLog {
+        /// What it is called.
+        log: String,
     },
-    /// The book's store cannot be made ready to be audited.
+    /// The store cannot be made ready to be audited.
     #[error(transparent)]
     Prepare(#[from] PrepareAuditError),
     /// The login cannot be made.

@@ -78,7 +78,7 @@ pub async fn run(arguments: BundleArgs) -> Result<(), BundleCommandError> {
 async fn bundle(server: &Server, arguments: &BundleArgs) -> Result<Bundle, BundleCommandError> {
     let keys = match &arguments.keys {
         Some(file) => file.clone(),
-        None => keys_folder(&arguments.server.data_folder()?, &arguments.book)
+        None => keys_folder(&arguments.server.data_folder()?, arguments.book.as_str())
             .join(LogKeys::PUBLIC_FILE),
     };
     let log = LogKeys::trusted(&keys)?;

@@ -13,6 +13,7 @@ use crate::figures;
 use crate::listen::{ListenArgs, ListenError, PORTS};
 use crate::mesh::{BookAt, MeshArgs, MeshError, books_at};
 use crate::output::say;
+use crate::seals::{SealArgs, SealsError, TRANSFERS};
 use crate::server::{Server, ServerArgs, ServerError};
 use crate::stop;
 
@@ -28,6 +29,8 @@ pub struct TransfersArgs {
     listen: ListenArgs,
     #[command(flatten)]
     mesh: MeshArgs,
+    #[command(flatten)]
+    seal: SealArgs,
     /// A book, and where its accounts service is: `a=http://127.0.0.1:7401`, or `a` where a registry knows. Once for each book.
     #[arg(long = "book", required = true, value_name = "BOOK[=URL]")]
     books: Vec<BookAt>,
@@ -61,7 +64,8 @@ async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(
     let start = async {
         let databases = TransfersDatabases::prepare(&server.config, &arguments.database).await?;
         let (settings, figures) = (OutsideSettings::default(), figures::recorded());
-        let service = TransfersService::start(&databases, &asked, settings, figures).await?;
+        let seals = arguments.seal.open(TRANSFERS).await?;
+        let service = TransfersService::start(&databases, &asked, settings, figures, seals).await?;
         Ok::<_, TransfersError>(service)
     };
     // As in the accounts service: once it serves, only that stops it.
@@ -88,6 +92,9 @@ pub enum TransfersError {
     /// The databases are not ready.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// They cannot be sealed.
+    #[error(transparent)]
+    Seals(#[from] SealsError),
     /// The service did not start.
     #[error(transparent)]
     Start(#[from] StartTransfersError),

@@ -180,10 +180,10 @@ impl Keys {
         })
     }
 
-    /// The folder of the keys by which a book is sealed, and the file where its checkpoints are kept.
-    fn sealing(&self, book: &BookName) -> (String, String) {
-        let keys = seals::keys_folder(&self.data_folder, book);
-        let anchor = seals::anchor_file(&self.data_folder, book);
+    /// The folder of the keys by which a book, or what is done between books, is sealed, and the file where its checkpoints are kept.
+    fn sealing(&self, of: &str) -> (String, String) {
+        let keys = seals::keys_folder(&self.data_folder, of);
+        let anchor = seals::anchor_file(&self.data_folder, of);
         (keys.display().to_string(), anchor.display().to_string())
     }
 
@@ -276,7 +276,7 @@ async fn start_services(
     for (book, first) in listeners(server, arguments).await? {
         let login = AccountsDatabases::provision(server, &book).await?;
         let service = format!("accounts-{book}");
-        let (seal_keys, anchor) = keys.sealing(&book);
+        let (seal_keys, anchor) = keys.sealing(book.as_str());
         let words = [
             "accounts",
             "--book",
@@ -305,8 +305,11 @@ async fn start_services(
     let rails = starts.start(("rails", 1), &["rails"], &login, socket)?;
 
     let login = TransfersDatabases::provision(server, transfers::DATABASE).await?;
+    let (seal_keys, anchor) = keys.sealing(seals::TRANSFERS);
+    let sealed = ["--seal-keys", &seal_keys, "--anchor", &anchor];
     let words: Vec<&str> = ["transfers"]
         .into_iter()
+        .chain(sealed)
         .chain(of_books("--book"))
         .collect();
     let socket = listener(arguments, PORTS.transfers)?;

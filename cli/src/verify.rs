@@ -1,4 +1,4 @@
-//! `ledger verify`: reads every row of a book again, and proves it against what was sealed and anchored.
+//! `ledger verify`: reads every row of a book, or of the transfers' log, again, and proves it against what was sealed and anchored.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,15 +7,13 @@ use clap::Args;
 use folio_audit::{LogKeys, LogKeysError, TrustedLog, Walk, WalkError, WalkReport, Walked};
 use folio_postgres::PoolError;
 use folio_proofs::note::VerifyingKey;
-use ledger_example::{AccountsDatabases, BookName};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::Finding;
-use crate::accounts::BOOK;
 use crate::anchors::{AnchorAt, AnchorAtError};
 use crate::progress::progress_bar;
-use crate::seals::{anchor_file, keys_folder};
+use crate::seals::{LogArgs, anchor_file, keys_folder};
 use crate::server::{Server, ServerArgs, ServerError};
 
 /// Arguments of `ledger verify`.
@@ -23,10 +21,9 @@ use crate::server::{Server, ServerArgs, ServerError};
 pub struct VerifyArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// The book to verify.
-    #[arg(long, default_value = BOOK, value_name = "NAME")]
-    book: BookName,
-    /// A public key that signs the book's log or has signed it, or a file with such keys. Once for each. Without it, the keys in
+    #[command(flatten)]
+    log: LogArgs,
+    /// A public key that signs the log or has signed it, or a file with such keys. Once for each. Without it, the keys in
     /// the data folder are believed.
     #[arg(long = "key", value_name = "KEY_OR_FILE")]
     keys: Vec<String>,
@@ -43,7 +40,7 @@ pub struct VerifyArgs {
     json: bool,
 }
 
-/// Walks a whole book, beside its running service or without one, and writes what is not as it was sealed.
+/// Walks a whole store, beside its running service or without one, and writes what is not as it was sealed.
 ///
 /// # Errors
 ///
@@ -75,7 +72,7 @@ impl VerifyArgs {
     fn believe_what_is_here(&mut self) -> Result<Vec<&'static str>, VerifyError> {
         let mut believed = Vec::new();
         if self.keys.is_empty() {
-            let folder = keys_folder(&self.server.data_folder()?, &self.book);
+            let folder = keys_folder(&self.server.data_folder()?, self.log.name());
             let file = folder.join(LogKeys::PUBLIC_FILE);
             if !file.exists() {
                 return Err(VerifyError::NoKey { file });
@@ -84,7 +81,7 @@ impl VerifyArgs {
             believed.push("the key");
         }
         if self.anchors.is_empty() {
-            let file = anchor_file(&self.server.data_folder()?, &self.book);
+            let file = anchor_file(&self.server.data_folder()?, self.log.name());
             if !file.exists() {
                 return Err(VerifyError::NoAnchor { file });
             }
@@ -101,9 +98,9 @@ async fn verify(
     log: TrustedLog,
     out: &mut impl Write,
 ) -> Result<WalkReport, VerifyError> {
-    let databases = AccountsDatabases::existing(&server.config, &arguments.book);
+    let database = arguments.log.database(&server.config);
     let origin = log.origin().clone();
-    let mut walk = Walk::open(&databases.events, log)?;
+    let mut walk = Walk::open(&database, log)?;
     for anchor in &arguments.anchors {
         walk = walk.anchored_in(anchor.at(&origin)?);
     }
@@ -219,6 +216,7 @@ mod tests {
     use folio_proofs::note::SigningKey;
 
     use super::*;
+    use crate::accounts::BOOK;
 
     #[test]
     fn a_key_is_a_text_or_in_a_file() {
@@ -253,13 +251,12 @@ mod tests {
         let none = arguments.believe_what_is_here().unwrap_err();
         assert!(matches!(none, VerifyError::NoKey { .. }), "{none}");
 
-        let book: BookName = BOOK.parse().unwrap();
-        let keys = keys_folder(&folder, &book);
+        let keys = keys_folder(&folder, BOOK);
         LogKeys::in_folder(&keys, &"ledger.local/a".parse().unwrap()).unwrap();
         let none = arguments.believe_what_is_here().unwrap_err();
         assert!(matches!(none, VerifyError::NoAnchor { .. }), "{none}");
 
-        let anchor = anchor_file(&folder, &book);
+        let anchor = anchor_file(&folder, BOOK);
         std::fs::create_dir_all(anchor.parent().unwrap()).unwrap();
         std::fs::write(&anchor, "").unwrap();
         let mut arguments = <Words as clap::Parser>::parse_from(words).verify;

@@ -33,6 +33,7 @@ mod properties;
 pub mod rails;
 pub mod read_model;
 pub mod refusal;
+mod seals;
 pub mod service;
 #[cfg(test)]
 mod testing;
@@ -41,4 +42,5 @@ pub mod transit;
 
 pub use audit::{AuditError, AuditReport, Difference, audit};
 pub use balances::{BalancesService, BookName};
-pub use service::{AccountsDatabases, AccountsService, Connections, Ledger, Seals};
+pub use seals::Seals;
+pub use service::{AccountsDatabases, AccountsService, Connections, Ledger};

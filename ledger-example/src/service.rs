@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use folio_audit::{Anchors, FreshLeaves, LogKeys, Prover, Sealer, SealerSettings, Sealing};
+use folio_audit::{Prover, Sealer};
 use folio_core::EventStore;
 use folio_erasure::{PrepareVaultError, Vault};
 use folio_postgres::{
@@ -26,6 +26,7 @@ use crate::clock::StoreClock;
 use crate::expirer::{DueHoldsProjector, Expirer};
 use crate::monitor::{InvariantsProjector, InvariantsQueries, Sentry};
 use crate::read_model;
+use crate::seals::Seals;
 
 /// The three databases of a book. They are apart because nothing reads across: what is projected can be thrown
 /// away, what it is projected from cannot, and of keys backups are kept for less long.
@@ -57,7 +58,7 @@ impl AccountsDatabases {
     ///
     /// [`PrepareError`].
     pub async fn prepare(server: &Config, book: &BookName) -> Result<Self, PrepareError> {
-        let events = provision(server, &events_name(book), &events_roles()).await?;
+        let events = provision(server, &events_name(book), &sealed_store_roles()).await?;
         let models = provision(server, &models_name(book), MODELS_ROLES).await?;
         migrate(&events, folio_postgres::migrate::store_migrations()).await?;
         migrate(&events, folio_audit::migrations()).await?;
@@ -87,13 +88,13 @@ impl AccountsDatabases {
     ///
     /// [`PrepareError`].
     pub async fn provision(server: &Config, book: &BookName) -> Result<Config, PrepareError> {
-        let events = provision(server, &events_name(book), &events_roles()).await?;
+        let events = provision(server, &events_name(book), &sealed_store_roles()).await?;
         let models = provision(server, &models_name(book), MODELS_ROLES).await?;
         let vault = provision(server, &vault_name(book), folio_erasure::ROLES).await?;
         let may_act = [
             (
                 &events,
-                [&[Role::Owner], events_roles().as_slice()].concat(),
+                [&[Role::Owner], sealed_store_roles().as_slice()].concat(),
             ),
             (&models, [&[Role::Owner], MODELS_ROLES].concat()),
             (&vault, [&[Role::Owner], folio_erasure::ROLES].concat()),
@@ -109,8 +110,8 @@ impl AccountsDatabases {
 const STORE_ROLES: &[Role] = &[Role::Appender, Role::Reader];
 const MODELS_ROLES: &[Role] = &[Role::Projector, Role::Reader];
 
-/// Of the store, and of the log beside it.
-fn events_roles() -> Vec<Role> {
+/// Of a store, and of the log beside it.
+pub(crate) fn sealed_store_roles() -> Vec<Role> {
     let of_log = folio_audit::ROLES
         .iter()
         .filter(|role| !STORE_ROLES.contains(role));
@@ -192,15 +193,6 @@ pub struct Ledger {
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
-/// By which keys a book is sealed, and where its checkpoints are kept outside of the database.
-#[derive(Debug, Clone)]
-pub struct Seals {
-    /// The keys.
-    pub keys: LogKeys,
-    /// Where checkpoints are kept.
-    pub anchors: Anchors,
-}
-
 impl Ledger {
     pub(crate) fn store(&self) -> &Arc<PostgresStore> {
         self.executor.store()
@@ -250,19 +242,7 @@ impl AccountsService {
             .as_ref()
             .map(|seals| Prover::open(events, seals.keys.log.clone(), PROVER_CONNECTIONS))
             .transpose()?;
-        let sealing = seals.map(|Seals { keys, anchors }| {
-            let fresh = Arc::new(FreshLeaves::default());
-            executor
-                .store()
-                .observe_commits(Some(Arc::clone(&fresh) as _));
-            Sealing {
-                database: events.clone(),
-                keys,
-                settings: SealerSettings::default(),
-                anchors,
-                fresh: Some(fresh),
-            }
-        });
+        let sealing = seals.map(|seals| seals.sealing(executor.store(), events));
         let running = tokio::spawn(async move {
             tokio::join!(
                 due_holds.run(stopped.clone()),

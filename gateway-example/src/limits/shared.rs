@@ -66,14 +66,14 @@ pub struct Asked<'a> {
 ///
 /// A request is paid for with a token. Tokens are taken ahead in blocks, by one statement for many requests, as many as
 /// this gateway is seen to spend; small limits are paid for one by one. Those who want tokens of the same key wait for
-/// the one statement that is under way, for a quarter of a second at most.
+/// the one statement that is under way, for a second at most.
 ///
 /// # How exact it is
 ///
 /// All gateways together admit at most `burst + quota` in any window, however many they are: a token is counted when it
 /// is taken, and can be spent for a short time only (a tenth of the window, or what an eighth of the burst takes to come
 /// back, or two seconds, whichever is least). What comes back in that time is kept back from the burst, so of a large
-/// limit at least seven eighths of the burst can be had at once. Only whom an answer reaches late, by a quarter of a
+/// limit at least seven eighths of the burst can be had at once. Only whom an answer reaches late, by a
 /// second at most, is admitted as of the moment at which the source had counted it. Tokens that are not spent in time,
 /// and those of a gateway that dies, are lost: fewer are admitted, and never more.
 #[derive(Debug, Clone)]

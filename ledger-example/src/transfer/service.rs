@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use folio_audit::Sealer;
 use folio_core::saga::Saga;
 use folio_core::{Actor, ReadError, Timestamp, error_chain};
 use folio_erasure::Vault;
@@ -14,6 +15,7 @@ use folio_projections::{
     Detector, DetectorSettings, OpenProjectionError, Projection, Settings, StoreSource,
 };
 use folio_runtime::{Driven, Executor, Participants, SagaClock, SagaDriver, SagaError};
+use futures_util::future::OptionFuture;
 use futures_util::{StreamExt as _, stream};
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
@@ -30,7 +32,8 @@ use crate::http::participants::{
 };
 use crate::http::rails::client::RailsClient;
 use crate::payment::{PaymentIn, PaymentOut};
-use crate::service::PrepareError;
+use crate::seals::Seals;
+use crate::service::{PrepareError, sealed_store_roles};
 use crate::transfer::Transfer;
 use crate::transfer::claims::{self, Claims};
 use crate::transfer::under_way::{SagasProjector, SagasUnderWay};
@@ -52,7 +55,6 @@ const TIMER_CONNECTIONS: usize = 2;
 const READER_CONNECTIONS: usize = 2;
 const DETECTOR_CONNECTIONS: usize = 1;
 
-const STORE_ROLES: &[Role] = &[Role::Appender, Role::Reader];
 const TIMER_ROLES: &[Role] = &[Role::Projector, Role::Reader];
 
 /// The three databases of the service. Those of keys are apart, so that their backups can be kept for less long.
@@ -134,9 +136,10 @@ impl TransfersDatabases {
     ///
     /// [`PrepareError`].
     pub async fn prepare(server: &Config, name: &str) -> Result<Self, PrepareError> {
-        let logs = provision(server, name, STORE_ROLES).await?;
+        let logs = provision(server, name, &sealed_store_roles()).await?;
         let timers = provision(server, &timers_name(name), TIMER_ROLES).await?;
         migrate(&logs, folio_postgres::migrate::store_migrations()).await?;
+        migrate(&logs, folio_audit::migrations()).await?;
         migrate(&timers, folio_projections::migrations()).await?;
         migrate(&timers, claims::migrations()).await?;
         let vault = folio_erasure::prepare(server, &vault_name(name)).await?;
@@ -154,10 +157,10 @@ impl TransfersDatabases {
     ///
     /// [`PrepareError`].
     pub async fn provision(server: &Config, name: &str) -> Result<Config, PrepareError> {
-        let logs = provision(server, name, STORE_ROLES).await?;
+        let logs = provision(server, name, &sealed_store_roles()).await?;
         let timers = provision(server, &timers_name(name), TIMER_ROLES).await?;
         let vault = provision(server, &vault_name(name), folio_erasure::ROLES).await?;
-        let of_logs = [&[Role::Owner], STORE_ROLES].concat();
+        let of_logs = [&[Role::Owner], &*sealed_store_roles()].concat();
         let of_timers = [&[Role::Owner], TIMER_ROLES].concat();
         let of_vault = [&[Role::Owner], folio_erasure::ROLES].concat();
         let may_act = [
@@ -185,11 +188,12 @@ impl TransfersService {
         + READER_CONNECTIONS
         + DETECTOR_CONNECTIONS
         + Claims::CONNECTIONS
+        + Sealer::CONNECTIONS
         + Vault::CONNECTIONS;
 
     /// Opens the store and drives on what is open. Whom it asks need not be there yet.
     ///
-    /// `metrics` is what `/metrics` answers from, when there is a recorder.
+    /// `metrics` is what `/metrics` answers from, when there is a recorder. Without `seals` nothing is sealed.
     ///
     /// # Errors
     ///
@@ -199,6 +203,7 @@ impl TransfersService {
         asked: &Asked,
         settings: OutsideSettings,
         metrics: Option<PrometheusHandle>,
+        seals: Option<Seals>,
     ) -> Result<Self, StartTransfersError> {
         let store = Arc::new(PostgresStore::open(&databases.logs, STORE_CONNECTIONS).await?);
         let rails = RailsClient::new(asked.rails.clone(), settings)?;
@@ -226,12 +231,14 @@ impl TransfersService {
             time,
         };
         let feed = ServedFeed::new(Arc::clone(projection.source()));
+        let sealing = seals.map(|seals| seals.sealing(&store, &databases.logs));
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(async move {
             tokio::join!(
                 projection.run(stopped.clone()),
                 looks.count(stopped.clone()),
-                looks.run(stopped)
+                looks.run(stopped.clone()),
+                OptionFuture::from(sealing.map(|sealing| sealing.run(stopped))),
             );
         });
         let transfers = Transfers {

@@ -69,9 +69,9 @@ impl IdentitySigner {
         if let Some(token) = self.reused(identity, audience, now) {
             return Ok(token);
         }
+        // Held until the token is kept: else one of the key before could be kept after that was exchanged.
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
         let token = key.issue((ISSUER, audience), identity, LIFETIME, now)?;
-        drop(key);
         // As a header at once: to look at its characters with each request costs as much as to find it.
         let mut token = HeaderValue::try_from(token).map_err(|_| SignError)?;
         token.set_sensitive(true);
@@ -82,6 +82,8 @@ impl IdentitySigner {
         let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         all.get_or_insert_mut_ref(identity, BTreeMap::new)
             .insert(audience.to_owned(), issued);
+        drop(all);
+        drop(key);
         Ok(token)
     }
 

@@ -90,7 +90,7 @@ impl Services {
             rails: (&rails).into(),
         };
         let settings = OutsideSettings::default();
-        let service = TransfersService::start(&databases, &asked, settings, None).await;
+        let service = TransfersService::start(&databases, &asked, settings, None, None).await;
         let service = service.unwrap();
         let transfers = serve(http::transfers_router(service.transfers())).await;
         let services = Self {

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+use tokio_postgres::NoTls;
 
 use super::system::{PATIENCE, System};
 use crate::up::{program, text};
@@ -32,6 +33,7 @@ async fn the_programs_of_the_guide_answer() {
     audit.with_a_login().await;
     audit.a_subject_is_forgotten().await;
     audit.what_the_operator_runs().await;
+    audit.what_is_done_between_books().await;
     audit.system.stop().await;
 }
 
@@ -185,6 +187,62 @@ impl Audit {
             system.command(words).await;
             self.unread(words).await;
         }
+    }
+
+    /// The log of transfers and payments is sealed as those of the books are, and tells if a step of one is altered.
+    async fn what_is_done_between_books(&self) {
+        let url = format!("{}/v1/transfers", self.system.url("gateway"));
+        let order = json!({"id": "sealed", "from": {"book": "a", "account_id": "checking"},
+            "to": {"book": "b", "account_id": "nobody"}, "amount": "1.00", "currency": "EUR"});
+        let request = self.system.client.post(url).json(&order);
+        let request = request.bearer_auth(self.system.token("operator"));
+        let answer = request.header("Prefer", "wait=20").send().await.unwrap();
+        let transfer: Value = answer.json().await.unwrap();
+        assert_eq!(transfer["state"], "undone", "{transfer}");
+
+        let mut owner = self.system.server_config();
+        let (owner, connection) = owner
+            .dbname("folio_transfers")
+            .connect(NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let sealed = "SELECT coalesce(max(events), 0) >= (SELECT count(*) FROM store.events) FROM audit.checkpoints";
+        let deadline = Instant::now() + PATIENCE;
+        while !owner
+            .query_one(sealed, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0)
+        {
+            assert!(Instant::now() < deadline, "it is not sealed");
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.system.verify_log(&["--transfers"]).await;
+        let login = self.system.command(&["auditor-login", "--transfers"]).await;
+        let keys = self.key_file("transfers");
+        let anchor = self.system.data_folder().join("anchors/transfers");
+        let walk = async || {
+            let words = [
+                "verify",
+                "--transfers",
+                "--key",
+                text(&keys),
+                "--anchor",
+                text(&anchor),
+            ];
+            let mut walk = command(program(), &words);
+            walk.env("DATABASE_URL", &login);
+            run(walk).await
+        };
+        let clean = walk().await;
+        assert!(clean.status.success(), "{clean:?}");
+        let alter = "ALTER TABLE store.events DISABLE TRIGGER ALL; \
+                     UPDATE store.events SET payload = '{}' WHERE position = 1";
+        owner.batch_execute(alter).await.unwrap();
+        let altered = walk().await;
+        assert_eq!(altered.status.code(), Some(1), "{altered:?}");
+        assert!(altered.stdout.contains("transfer/sealed"), "{altered:?}");
     }
 
     /// Whoever has seen enough closes the pipe, as `head` does. What was found is told by the exit code all the same.

@@ -54,7 +54,7 @@ impl Orders {
             },
             ..OutsideSettings::default()
         };
-        let service = TransfersService::start(&databases, &asked, settings, None).await;
+        let service = TransfersService::start(&databases, &asked, settings, None, None).await;
         let service = service.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

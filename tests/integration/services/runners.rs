@@ -94,7 +94,8 @@ impl Runners {
 
     async fn instance(&self) -> TransfersService {
         let asked = self.asked();
-        let service = TransfersService::start(&self.databases, &asked, Self::settings(), None);
+        let service =
+            TransfersService::start(&self.databases, &asked, Self::settings(), None, None);
         service.await.unwrap()
     }
 

@@ -104,13 +104,17 @@ impl System {
     /// Nothing that these books have recorded is altered, lost or doubled, by their logs and anchors.
     pub(super) async fn verify(&self, books: &[&str]) {
         for book in books {
-            let words = ["verify", "--book", book, "--json"];
-            let report = self.command(&words).await;
-            let report: Value = serde_json::from_str(&report).unwrap();
-            assert_eq!(report["found"], 0, "{book}: {report}");
-            assert!(report["events"].as_i64() > Some(0), "{book}: {report}");
-            assert!(report["anchored"].as_i64() > Some(0), "{book}: {report}");
+            self.verify_log(&["--book", book]).await;
         }
+    }
+
+    /// As [`verify`](Self::verify), of one log.
+    pub(super) async fn verify_log(&self, log: &[&str]) {
+        let report = self.command(&[&["verify", "--json"], log].concat()).await;
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["found"], 0, "{log:?}: {report}");
+        assert!(report["events"].as_i64() > Some(0), "{log:?}: {report}");
+        assert!(report["anchored"].as_i64() > Some(0), "{log:?}: {report}");
     }
 
     /// A token of the gateway, for somebody of this role.
