@@ -71,7 +71,7 @@ async fn g16_a_replica_never_contradicts_the_primary() {
     // Nobody appends there, and nobody takes the refusal for a conflict.
     let store = PostgresStore::open(&there, 2).await.unwrap();
     let error = store.append(request("0", 1)).await.unwrap_err();
-    assert!(matches!(error, AppendError::Failed(_)), "{error:?}");
+    assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");
     assert_eq!(store.head().await.unwrap().number(), last);
     cluster.remove().await.unwrap();
 }
