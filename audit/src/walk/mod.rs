@@ -8,13 +8,14 @@
 //! * [`ends`] has the checkpoints, those in the database and those that only an anchor has.
 //! * [`walker`] goes from one to the next, and [`settle`] judges at each; [`log`], [`streams`] and [`structure`] are what the
 //!   rows so far come to.
-//! * [`source`] is what is read from: [`stored`] is a database.
+//! * [`source`] is what is read from: [`stored`] is a database, and [`ahead`] are its pages.
 //!
 //! What is not sealed yet is compared with itself alone: positions, versions, commands, times. That no command was recorded
 //! twice is not looked at; the store's own index sees to that.
 //!
 //! Memory: the map of streams, 48 bytes a stream, the rows of four pages and the hashes of a seal.
 
+mod ahead;
 mod ends;
 mod error;
 mod finding;

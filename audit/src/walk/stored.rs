@@ -7,14 +7,14 @@ use folio_postgres::{Object, Pool, Transaction};
 use folio_proofs::Hash;
 use folio_proofs::map::{Bucket, BucketNumber};
 use folio_proofs::merkle::{TileId, Tiles};
-use futures_util::stream::FuturesOrdered;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::ends::{Unproven, opened};
+use super::ahead::{Ahead, Paging};
 use super::error::WalkError;
 use super::source::Source;
 use super::walker::Moment;
@@ -197,39 +197,26 @@ impl Pages {
         let mut client = connection(readers).await?;
         let types = [Type::INT8, Type::INT8];
         let statement = client.prepare_typed_cached(self.statement, &types).await?;
-        let behind = async |after: i64| {
-            let parameters: [&(dyn ToSql + Sync); 2] = [&after, &self.rows];
-            client.query(&statement, &parameters).await
+        let (connected, statement) = (&client, &statement);
+        let paging = Paging {
+            rows: self.rows,
+            ahead: self.ahead,
+            last,
         };
-        let mut next = i64::MIN;
-        let mut coming = FuturesOrdered::from_iter([behind(next)]);
-        // All rows up to this number were read.
-        let mut through = i64::MIN;
-        while let Some(rows) = coming.next().await {
-            let rows = rows?;
-            let mut goes_on = i64::try_from(rows.len()).is_ok_and(|rows| rows >= self.rows);
-            let before = through;
-            let mut page = Vec::with_capacity(rows.len());
-            for row in rows {
-                let number: i64 = row.try_get(0)?;
-                goes_on &= number < last;
-                // Not what another page has read too.
-                if number > before && number <= last {
-                    through = number;
-                    page.push(read(row)?);
-                }
-            }
-            while goes_on && coming.len() < self.ahead {
-                // A page of so many rows goes so many numbers on, or further where some are missing.
-                next = next.saturating_add(self.rows).max(through);
-                coming.push_back(behind(next));
-            }
+        let mut ahead = Ahead::of(paging, |after: i64| async move {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&after, &self.rows];
+            let rows = connected.query(statement, &parameters).await?;
+            let numbered = rows.into_iter().map(|row| Ok((row.try_get(0)?, row)));
+            numbered.collect::<Result<Vec<(i64, Row)>, tokio_postgres::Error>>()
+        });
+        while let Some(rows) = ahead.next().await? {
+            let page: Vec<T> = rows.into_iter().map(&read).collect::<Result<_, _>>()?;
             if !page.is_empty() && pages.send(Ok(page)).await.is_err() {
                 // The server may be reading for nobody: the connection is not one for others.
                 return Ok(());
             }
         }
-        drop(coming);
+        drop(ahead);
         client.finished();
         Ok(())
     }
