@@ -3,7 +3,7 @@
 //! Every row is read once and hashed again from the bytes that are stored. The checkpoints say which rows are which leaves
 //! and what they come to; the tiles say what each leaf was when it was sealed. Where a row and its tile differ, the next root
 //! that was signed says which of the two was changed. Where both were changed alike, the root shows that they were, and
-//! between which leaves.
+//! between which leaves. The map of streams is compared at each checkpoint too.
 //!
 //! * [`ends`] has the checkpoints, those in the database and those that only an anchor has.
 //! * [`walker`] goes from one to the next, and [`settle`] judges at each; [`log`], [`streams`] and [`structure`] are what the
@@ -13,7 +13,7 @@
 //! What is not sealed yet is compared with itself alone: positions, versions, commands, times. That no command was recorded
 //! twice is not looked at; the store's own index sees to that.
 //!
-//! Memory: the map of streams, 48 bytes a stream, the rows of four pages and the hashes of a seal.
+//! Memory: the map of streams, 48 bytes a stream and 4 MB, the rows of four pages and the hashes of a seal.
 
 mod ahead;
 mod ends;

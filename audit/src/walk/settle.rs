@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use folio_proofs::Hash;
 use folio_proofs::merkle::{Size, TileId, needed_to_append};
 
 use super::ends::{End, Held, Signed};
@@ -13,7 +14,7 @@ use super::tell::Walked;
 use super::verdict::{altered_rows, altered_tiles};
 use super::walker::Walker;
 
-/// Whether the walked log had the last root that was signed.
+/// Whether what was walked is what was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Course {
     AsSigned,
@@ -38,6 +39,7 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
             }
             Verdict::Tiles => altered_rows(differences, Evidence::Signed),
             Verdict::Neither(found) => {
+                self.streams_course = Course::Adrift;
                 let course = mem::replace(&mut self.course, Course::Adrift);
                 let narrowed = self.resume(end, signed)?;
                 // One that has lost its way before says nothing of these leaves.
@@ -57,6 +59,7 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
             self.remember_upper();
             self.compare_upper(Upper::Full)?;
         }
+        self.compare_map(end.size, signed.map_root);
         self.stretch.settled();
         self.tell.release()
     }
@@ -71,7 +74,10 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
             self.compare_upper(Upper::All)?;
         }
         if let Some(signed) = self.at.signed {
-            self.compare_map(signed);
+            if mem::replace(&mut self.streams_course, Course::AsSigned) == Course::Adrift {
+                self.compare_map(self.at.size, signed.map_root);
+            }
+            self.compare_buckets(signed);
         }
         self.tell.release()
     }
@@ -146,16 +152,26 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
         Ok(differing)
     }
 
-    fn compare_map(&mut self, signed: Signed) {
+    /// Where the streams end, at each checkpoint: the one before and the one behind say nothing of it. Behind an event that is
+    /// not the one that was sealed they may end elsewhere, until the map fits again; whether it does is told at the end.
+    fn compare_map(&mut self, size: u64, signed: Hash) {
         let found = self.streams.root();
-        if found != signed.map_root {
+        if found == signed {
+            self.streams_course = Course::AsSigned;
+        } else if self.streams_course == Course::AsSigned {
             let finding = Finding::Map {
-                size: self.at.size,
+                size,
                 found,
-                signed: signed.map_root,
+                signed,
             };
             self.tell.hold(i64::MAX, finding);
-        } else if signed.held == Held::InDatabase && self.at.size == self.moment.size {
+        }
+    }
+
+    /// The buckets of the map. Only those of the last checkpoint are kept.
+    fn compare_buckets(&mut self, signed: Signed) {
+        let is_theirs = signed.held == Held::InDatabase && self.at.size == self.moment.size;
+        if is_theirs && self.streams.root() == signed.map_root {
             for number in self.streams.differing(&self.moment.buckets) {
                 let number = number.number();
                 self.tell.hold(i64::MAX, Finding::Bucket { number });

@@ -1,15 +1,19 @@
 //! Where every stream ends, by its events alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use folio_proofs::Hash;
 use folio_proofs::leaf::EventLeaf;
 use folio_proofs::map::{Bucket, BucketNumber, Entry, MapTree, StreamKey};
 
-/// The map of streams, built from the events: 48 bytes a stream.
+/// The map of streams, built from the events: 48 bytes a stream, and the tree above them.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     buckets: BTreeMap<BucketNumber, Bucket>,
+    tree: MapTree,
+    /// Buckets that are not in the tree yet as they are. The root is asked for at each checkpoint, and a whole tree has 65,536 of them.
+    changed: BTreeSet<BucketNumber>,
 }
 
 impl Streams {
@@ -29,14 +33,19 @@ impl Streams {
             position,
         };
         let is_put = bucket.put(entry).is_ok();
+        self.changed.insert(number);
         let expected = last.saturating_add(1);
         (version != expected || !is_put).then_some(expected)
     }
 
     /// The root over all of them.
-    pub(crate) fn root(&self) -> Hash {
-        let hashes = self.buckets.iter();
-        MapTree::of(hashes.map(|(number, bucket)| (*number, bucket.hash()))).root()
+    pub(crate) fn root(&mut self) -> Hash {
+        for number in mem::take(&mut self.changed) {
+            if let Some(bucket) = self.buckets.get(&number) {
+                self.tree.set(number, bucket.hash());
+            }
+        }
+        self.tree.root()
     }
 
     /// The buckets that have other hashes here.

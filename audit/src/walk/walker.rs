@@ -54,6 +54,8 @@ pub(crate) struct Walker<S: Source, F> {
     pub(super) course: Course,
     structure: Structure,
     pub(super) streams: Streams,
+    /// Whether the streams end where those that were sealed do, as far as is known.
+    pub(super) streams_course: Course,
     /// Tiles above the leaves that are not full yet.
     pub(super) upper: BTreeMap<TileId, Tile>,
     /// Positions without an event that the walk has come over last.
@@ -78,6 +80,7 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
             course: Course::AsSigned,
             structure: Structure::new(),
             streams: Streams::default(),
+            streams_course: Course::AsSigned,
             upper: BTreeMap::new(),
             missing: None,
             last_row: None,
@@ -128,6 +131,7 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
                 }
             };
             if self.log.leaf(found, sealed) == Agreement::Different {
+                self.streams_course = Course::Adrift;
                 let leaf_of = |row: &S::Event| Some(RowAt::event(&row.leaf().ok()?));
                 let is_kept = self.log.differences() < KEPT_MAX;
                 let kept = row.as_ref().filter(|_| is_kept);

@@ -178,6 +178,11 @@ impl Held {
         last.map_or((0, 0, 0, 0), |last| last.columns)
     }
 
+    /// The leaves of a checkpoint.
+    pub(super) fn size_of(&self, at: usize) -> u64 {
+        self.checkpoints[at].opened.as_ref().unwrap().size
+    }
+
     /// The same rows, sealed anew where it was before, and not anchored.
     pub(super) fn sealed_anew(&self, key: &SigningKey) -> Self {
         let mut anew = Self::default();
@@ -192,6 +197,17 @@ impl Held {
         anew.events.clone_from(&self.events);
         anew.anchor.clone_from(&self.anchor);
         anew
+    }
+
+    /// Has this checkpoint signed with a map that is not what its events come to, here and in the anchor.
+    pub(super) fn sign_false_map(&mut self, at: usize) {
+        let kept = &mut self.checkpoints[at];
+        let mut checkpoint = kept.opened.clone().unwrap();
+        checkpoint.map_root = Some(Hash::of(&[b"elsewhere"]));
+        let note = checkpoint.sign(&key(7)).unwrap();
+        kept.opened = Ok(checkpoint);
+        kept.note = note.to_string();
+        self.anchor[at] = note;
     }
 
     pub(super) fn walk(&self) -> (Vec<Finding>, WalkReport) {

@@ -142,3 +142,48 @@ fn an_event_that_was_put_in_between_is_told_from_those_that_it_has_moved() {
         assert!(names(found, Named::Position(place + 1)), "{found:?}");
     }
 }
+
+/// A bundle up to one of these would show that a stream ends before it does.
+#[test]
+fn a_false_map_is_told_of_each_checkpoint_that_has_it() {
+    let (clean, _) = Held::random(&mut Chance::new(8), 300, 10);
+    let last = clean.checkpoints.len() - 1;
+    for at in [0, 1, last / 2, last] {
+        let mut held = clean.clone();
+        held.sign_false_map(at);
+        held.sign_false_map(last / 2 + 1);
+        let mut expected = vec![at, last / 2 + 1];
+        expected.sort_unstable();
+        let expected = expected.into_iter().map(|at| held.size_of(at));
+        assert_eq!(false_maps(&held), expected.collect::<Vec<_>>());
+        assert_eq!(held.walk().0.len(), 2, "and nothing else");
+    }
+}
+
+/// Where an event is another one, so may all maps be behind it, and one of them says enough.
+#[test]
+fn a_false_map_is_told_behind_an_altered_event_and_not_because_of_it() {
+    let (mut held, _) = Held::random(&mut Chance::new(8), 300, 10);
+    held.events[40].payload.push(b' ');
+    let at = held.checkpoints.len() - 2;
+    held.sign_false_map(at);
+    assert_eq!(false_maps(&held), [held.size_of(at)]);
+    assert_eq!(held.walk().0.len(), 2, "the event and the map");
+
+    let (mut held, _) = Held::random(&mut Chance::new(8), 300, 10);
+    held.events[40].stream_id = "another".to_owned();
+    let last = held.checkpoints.len() - 1;
+    assert_eq!(false_maps(&held), [held.size_of(last)]);
+}
+
+/// The sizes of the checkpoints whose maps are told to be false.
+fn false_maps(held: &Held) -> Vec<u64> {
+    let sizes = held.walk().0.into_iter().filter_map(|finding| {
+        if let Finding::Map { size, .. } = finding {
+            Some(size)
+        } else {
+            None
+        }
+    });
+    sizes.collect()
+}
