@@ -102,7 +102,12 @@ async fn verify(
     let origin = log.origin().clone();
     let mut walk = Walk::open(&database, log)?;
     for anchor in &arguments.anchors {
-        walk = walk.anchored_in(anchor.at(&origin)?);
+        let at = anchor.at(&origin)?;
+        walk = match anchor {
+            // A file may be somebody's copy, of any time.
+            AnchorAt::File(_) => walk.anchored_in_copy(at),
+            AnchorAt::Database { .. } | AnchorAt::Witness { .. } => walk.anchored_in(at),
+        };
     }
     let bar = progress_bar("verifying", 0);
     let mut written = Ok(());
@@ -146,6 +151,13 @@ fn summary(out: &mut impl Write, report: &WalkReport) -> io::Result<()> {
         report.anchored,
         report.found
     )?;
+    let (anchored, leaves) = (report.anchored_leaves, report.leaves);
+    if anchored < leaves {
+        writeln!(
+            out,
+            "not in every anchor: what was sealed behind {anchored} leaves"
+        )?;
+    }
     let (events, outcomes) = (report.unsealed_events, report.unsealed_outcomes);
     if events > 0 || outcomes > 0 {
         writeln!(

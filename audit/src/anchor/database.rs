@@ -17,10 +17,11 @@ const ROLES: &[Role] = &[Role::Sealer, Role::Auditor];
 /// One that anchors, and one that reads all of it for a walk.
 const CONNECTIONS: usize = 2;
 const LAST: &str =
-    "SELECT note FROM anchor.checkpoints WHERE log = $1 ORDER BY number DESC LIMIT 1";
+    "SELECT left(note, 65536) FROM anchor.checkpoints WHERE log = $1 ORDER BY number DESC LIMIT 1";
 const APPEND: &str = "INSERT INTO anchor.checkpoints (log, note) VALUES ($1, $2)";
 const END: &str = "SELECT coalesce(max(number), 0) FROM anchor.checkpoints WHERE log = $1";
-const PAGE: &str = "SELECT number, note FROM anchor.checkpoints \
+// Whoever keeps them may be somebody else: no text is taken whole that is longer than a checkpoint can be.
+const PAGE: &str = "SELECT number, left(note, 65536) FROM anchor.checkpoints \
      WHERE log = $1 AND number > $2 AND number <= $3 ORDER BY number LIMIT 256";
 
 /// Checkpoints of a log in a database that is not the one it is of, best on another server. Several logs may be anchored in

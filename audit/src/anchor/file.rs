@@ -27,7 +27,7 @@ pub(super) const END: &str = "\n\n\n";
 /// Ends a record that a crash has cut off before it was appended.
 pub(super) const CUT_OFF: &str = "(cut off)";
 /// From how far before its end the file is read: more than a checkpoint has with all of its signatures.
-const TAIL_BYTES: u64 = 64 * 1024;
+pub(super) const TAIL_BYTES: u64 = 64 * 1024;
 
 /// Checkpoints in a file that is only appended to, best on another machine's disk.
 ///

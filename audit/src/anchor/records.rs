@@ -8,8 +8,11 @@ use std::io::{Seek as _, SeekFrom};
 use folio_proofs::note::SignedNote;
 
 use super::AnchorError;
-use super::file::{CUT_OFF, END, FileAnchor, damaged};
+use super::file::{CUT_OFF, END, FileAnchor, TAIL_BYTES, damaged};
 
+/// Most bytes of a record, as much as is looked through for the last one. Whoever keeps them may be somebody else, and whatever
+/// is read to its end would be in memory.
+const RECORD_MAX: u64 = TAIL_BYTES;
 /// Bytes that are read of a file at once, for whoever is elsewhere.
 #[cfg(feature = "witness")]
 const PIECE_BYTES: u64 = 1 << 20;
@@ -23,7 +26,18 @@ pub(super) struct FileRecords {
 
 /// The notes in what a file of checkpoints has, wherever that is read from.
 #[derive(Debug)]
-pub(super) struct Notes<R>(BufReader<R>);
+pub(super) struct Notes<R> {
+    file: BufReader<R>,
+    rest: Rest,
+}
+
+/// Whether it is read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Unread,
+    /// A record has no end: nobody knows where the next one begins.
+    Endless,
+}
 
 /// A part of what a file has, which may begin and end within a record.
 #[cfg(feature = "witness")]
@@ -57,13 +71,28 @@ impl Iterator for FileRecords {
 
 impl<R: Read> Notes<R> {
     pub(super) fn of(file: R) -> Self {
-        Self(BufReader::new(file))
+        Self {
+            file: BufReader::new(file),
+            rest: Rest::Unread,
+        }
     }
 
     /// The next record without its end. What stands behind the last end was not appended.
     fn record(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut record = Vec::new();
-        while self.0.read_until(b'\n', &mut record)? > 0 {
+        while self.rest == Rest::Unread {
+            let room = RECORD_MAX.saturating_sub(record.len() as u64);
+            if room == 0 {
+                self.rest = Rest::Endless;
+                let what = format!(
+                    "a record has more than {RECORD_MAX} bytes; what comes after it is not read"
+                );
+                return Err(damaged(what));
+            }
+            let mut file = self.file.by_ref().take(room);
+            if file.read_until(b'\n', &mut record)? == 0 {
+                break;
+            }
             if let Some(text) = record.strip_suffix(END.as_bytes())
                 && !text.ends_with(CUT_OFF.as_bytes())
             {
@@ -156,5 +185,43 @@ mod tests {
         assert_eq!(read.len(), 2);
         let gone = FileAnchor::at(folder.path().join("none")).records().await;
         assert!(matches!(gone, Err(AnchorError::Unreachable { .. })));
+    }
+    #[test]
+    fn a_record_without_an_end_is_told_before_it_fills_the_memory() {
+        let key = SigningKey::from_seed("a".parse().unwrap(), &[1; 32]).unwrap();
+        let note = key.sign("log\n1\n".to_owned()).unwrap();
+        for endless in ["x", "x\n"] {
+            let mut read = 0;
+            let begun = io::Cursor::new(format!("{note}\n\n"));
+            let endless = endless.as_bytes().iter().copied().cycle();
+            let mut notes = Notes::of(begun.chain(Endless {
+                bytes: endless,
+                read: &mut read,
+            }));
+            assert_eq!(notes.next().unwrap().unwrap(), note);
+            let told = notes.next().unwrap().unwrap_err();
+            assert_eq!(told.kind(), io::ErrorKind::InvalidData);
+            assert!(notes.next().is_none());
+            assert!(read <= 2 * TAIL_BYTES, "{read} bytes were read");
+        }
+    }
+
+    /// Gives bytes for as long as somebody asks, up to what a test may take.
+    struct Endless<'a, B> {
+        bytes: B,
+        read: &'a mut u64,
+    }
+
+    impl<B: Iterator<Item = u8>> Read for Endless<'_, B> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if *self.read > 64 << 20 {
+                return Ok(0);
+            }
+            for (into, byte) in into.iter_mut().zip(&mut self.bytes) {
+                *into = byte;
+            }
+            *self.read += into.len() as u64;
+            Ok(into.len())
+        }
     }
 }

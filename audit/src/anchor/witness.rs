@@ -207,8 +207,12 @@ impl Anchor for WitnessAnchor {
             let mut from = 0;
             loop {
                 from += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-                let is_over = piece.is_empty() || from >= end;
-                if pieces.send(Ok(piece)).await.is_err() || is_over {
+                if piece.is_empty() && from < end {
+                    let less = anchor.unreachable("it answers less than it says it keeps");
+                    let _ = pieces.send(Err(less)).await;
+                    return;
+                }
+                if pieces.send(Ok(piece)).await.is_err() || from >= end {
                     return;
                 }
                 piece = match anchor.piece(from).await {
@@ -286,6 +290,59 @@ impl Read for Pieces {
                 Some(piece) => self.piece = io::Cursor::new(piece.map_err(io::Error::other)?),
                 None => return Ok(0),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::future::IntoFuture as _;
+
+    use axum::Router;
+    use axum::extract::Query;
+    use axum::routing::get;
+    use folio_proofs::note::SigningKey;
+    use tokio::net::TcpListener;
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    /// All that comes of a witness which answers with this and says that it keeps so many bytes.
+    async fn records(
+        key: &SigningKey,
+        text: &str,
+        end: usize,
+    ) -> Result<Vec<SignedNote>, AnchorError> {
+        let text = text.to_owned();
+        let all = move |Query(asked): Query<HashMap<String, String>>| async move {
+            let from: usize = asked["from"].parse().unwrap();
+            let rest = text.get(from..).unwrap_or_default().to_owned();
+            ([(END, end.to_string())], rest)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route(CHECKPOINTS, get(all));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        let log = "log".parse().unwrap();
+        let anchor = WitnessAnchor::at(&url, vec![key.witness_key()], log).unwrap();
+        let records = anchor.records().await?;
+        spawn_blocking(move || records.collect()).await.unwrap()
+    }
+    #[tokio::test]
+    async fn a_witness_that_breaks_off_before_its_end_is_not_taken_at_its_word() {
+        let key = |name: &str| SigningKey::from_seed(name.parse().unwrap(), &[1; 32]).unwrap();
+        let (log, witness) = (key("log"), key("witness"));
+        let note = log.sign("log\n1\n".to_owned()).unwrap();
+        let note = note.witnessed_by(&witness, 1).unwrap();
+        let text = format!("{note}\n\n");
+        let all = records(&witness, &text, text.len()).await.unwrap();
+        assert_eq!(all.len(), 1);
+        assert!(records(&witness, "", 0).await.unwrap().is_empty());
+        for (text, end) in [("", 1), (text.as_str(), text.len() + 1)] {
+            let refused = records(&witness, text, end).await.unwrap_err();
+            let is_away = matches!(refused, AnchorError::Unreachable { .. });
+            assert!(is_away, "{refused}");
         }
     }
 }

@@ -12,11 +12,14 @@ use folio_proofs::note::SignedNote;
 use super::error::WalkError;
 use super::finding::Finding;
 use super::source::Source;
+use super::tell::{Teller, Walked};
 use crate::anchor::{AnchorError, Records};
 use crate::trusted::TrustedLog;
 
 /// Most leaves of a seal. A checkpoint that nobody has signed is not believed to have more.
 const SEAL_MAX: u64 = 1 << 16;
+/// How long after it was sealed a checkpoint may not be in an anchor yet: more than a sealer waits before it tries again.
+const LAG_MAX_MICROS: i64 = 60_000_000;
 
 /// A checkpoint as the database has it, and whether it is to be believed.
 #[derive(Debug, Clone)]
@@ -58,7 +61,7 @@ pub(crate) enum Held {
 pub(crate) struct Ends {
     log: TrustedLog,
     kept: VecDeque<Unproven>,
-    anchors: Vec<Peekable<Records>>,
+    anchors: Vec<Compared>,
     last: Option<End>,
     /// The last position up to which an anchor and the database say the same.
     agreed: i64,
@@ -67,11 +70,56 @@ pub(crate) struct Ends {
     pub(crate) counts: EndCounts,
 }
 
+/// An anchor whose checkpoints are compared.
+pub(crate) struct Compared {
+    /// Where it is, for people.
+    place: String,
+    upkeep: Upkeep,
+    records: Peekable<Records>,
+    /// The leaves of the largest checkpoint of this log that it has.
+    reached: Option<u64>,
+    /// When the first checkpoint was sealed that is larger than all that it has.
+    lacks_since_micros: Option<i64>,
+}
+
+/// Whether checkpoints come to an anchor as they are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    Live,
+    /// It may be of any time.
+    Copy,
+}
+
 /// How many checkpoints were compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct EndCounts {
     pub(crate) checkpoints: u64,
     pub(crate) anchored: u64,
+}
+
+impl Compared {
+    pub(crate) fn new(place: String, upkeep: Upkeep, records: Records) -> Self {
+        Self {
+            place,
+            upkeep,
+            records: records.peekable(),
+            reached: None,
+            lacks_since_micros: None,
+        }
+    }
+
+    fn has(&mut self, size: u64) {
+        self.reached = self.reached.max(Some(size));
+    }
+
+    /// The database has this checkpoint. What the anchor has up to that size was taken from it.
+    fn hear_of(&mut self, checkpoint: &Checkpoint) {
+        let is_larger = self.reached.is_none_or(|reached| reached < checkpoint.size);
+        if is_larger && self.records.peek().is_none() {
+            let since = checkpoint.sealed_at_micros;
+            self.lacks_since_micros = self.lacks_since_micros.or(since);
+        }
+    }
 }
 
 impl End {
@@ -120,11 +168,11 @@ impl End {
 }
 
 impl Ends {
-    pub(crate) fn new(log: TrustedLog, anchors: Vec<Records>, size_in_database: u64) -> Self {
+    pub(crate) fn new(log: TrustedLog, anchors: Vec<Compared>, size_in_database: u64) -> Self {
         Self {
             log,
             kept: VecDeque::new(),
-            anchors: anchors.into_iter().map(Iterator::peekable).collect(),
+            anchors,
             last: None,
             agreed: 0,
             size_in_database,
@@ -132,11 +180,11 @@ impl Ends {
         }
     }
 
-    /// The next one, and what is wrong with those on the way to it.
+    /// The next one. Tells what is wrong with those on the way to it.
     pub(crate) fn next(
         &mut self,
         source: &mut impl Source,
-        findings: &mut Vec<Finding>,
+        tell: &mut Teller<impl FnMut(Walked) -> Result<(), WalkError>>,
     ) -> Result<Option<End>, WalkError> {
         loop {
             if self.kept.is_empty()
@@ -145,10 +193,10 @@ impl Ends {
                 self.kept = page.into();
             }
             let upcoming = self.kept.front().map(Unproven::size);
-            let end = match self.next_anchored(source, upcoming, findings)? {
+            let end = match self.next_anchored(source, upcoming, tell)? {
                 Some(end) => Some(end),
                 None => match self.kept.pop_front() {
-                    Some(kept) => self.kept_end(kept, findings),
+                    Some(kept) => self.kept_end(kept, tell)?,
                     None => return Ok(None),
                 },
             };
@@ -157,21 +205,21 @@ impl Ends {
             if self.last.is_some() && end.size == before.size {
                 let roots = end.signed.zip(before.signed);
                 if let Some((one, other)) = roots {
-                    findings.push(Finding::Forked {
+                    tell.now(Finding::Forked {
                         size: end.size,
                         root: other.root,
                         other: one.root,
                         agreed: self.agreed,
                         position: end.events,
-                    });
+                    })?;
                 }
                 continue;
             }
             if end.leaves_since(&before).is_none() {
-                findings.push(Finding::OutOfLine {
+                tell.now(Finding::OutOfLine {
                     size: end.size,
                     after: before.size,
-                });
+                })?;
                 continue;
             }
             self.last = Some(end);
@@ -179,29 +227,66 @@ impl Ends {
         }
     }
 
+    /// What the anchors do not have, once all is compared.
+    pub(crate) fn lacking(&self, now_micros: i64) -> Vec<Finding> {
+        let last = self.size_in_database;
+        let lacking = self.anchors.iter().filter_map(|anchor| {
+            let since = anchor.lacks_since_micros?;
+            let is_late = now_micros.saturating_sub(since) > LAG_MAX_MICROS;
+            let anchor_is = anchor.place.clone();
+            match (anchor.reached, anchor.upkeep) {
+                (None, Upkeep::Live | Upkeep::Copy) => Some(Finding::AnchorEmpty {
+                    anchor: anchor_is,
+                    last,
+                }),
+                (Some(size), Upkeep::Live) if is_late => Some(Finding::AnchorBehind {
+                    anchor: anchor_is,
+                    size,
+                    last,
+                }),
+                (Some(_), Upkeep::Live | Upkeep::Copy) => None,
+            }
+        });
+        lacking.collect()
+    }
+
+    /// How many leaves every anchor has.
+    pub(crate) fn anchored_leaves(&self) -> u64 {
+        let reached = self.anchors.iter();
+        let reached = reached.map(|anchor| anchor.reached.unwrap_or(0));
+        reached.min().unwrap_or(0)
+    }
+
     /// The end at a checkpoint of the database.
-    fn kept_end(&mut self, kept: Unproven, findings: &mut Vec<Finding>) -> Option<End> {
+    fn kept_end(
+        &mut self,
+        kept: Unproven,
+        tell: &mut Teller<impl FnMut(Walked) -> Result<(), WalkError>>,
+    ) -> Result<Option<End>, WalkError> {
         self.counts.checkpoints += 1;
         let (size, ..) = kept.columns;
-        match &kept.opened {
+        Ok(match &kept.opened {
             Err(error) => {
                 let why = error_chain(error);
-                findings.push(Finding::Forged { size, why });
+                tell.now(Finding::Forged { size, why })?;
                 End::unsigned(kept.columns)
             }
             Ok(checkpoint) => {
+                for anchor in &mut self.anchors {
+                    anchor.hear_of(checkpoint);
+                }
                 if !kept.is_beside(checkpoint) {
                     let size = checkpoint.size;
-                    findings.push(Finding::Columns { size });
+                    tell.now(Finding::Columns { size })?;
                 }
                 let end = End::of(checkpoint, Held::InDatabase);
                 if end.is_none() {
                     let why = "it does not say what is in the log and in the map".to_owned();
-                    findings.push(Finding::Forged { size, why });
+                    tell.now(Finding::Forged { size, why })?;
                 }
                 end.or_else(|| End::unsigned(kept.columns))
             }
-        }
+        })
     }
 
     /// An end that an anchor has, and the database does not, before the next one there. What both have is compared.
@@ -209,7 +294,7 @@ impl Ends {
         &mut self,
         source: &mut impl Source,
         upcoming: Option<u64>,
-        findings: &mut Vec<Finding>,
+        tell: &mut Teller<impl FnMut(Walked) -> Result<(), WalkError>>,
     ) -> Result<Option<End>, WalkError> {
         let is_due = |next: &Result<SignedNote, AnchorError>| {
             let size = next.as_ref().ok().and_then(size_of);
@@ -218,13 +303,13 @@ impl Ends {
         };
         let passed = self.last.map_or(0, |last| last.size);
         for anchor in &mut self.anchors {
-            while let Some(next) = anchor.next_if(is_due) {
+            while let Some(next) = anchor.records.next_if(is_due) {
                 self.counts.anchored += 1;
                 let note = match next {
                     Ok(note) => note,
                     Err(AnchorError::Damaged { source, .. }) => {
                         let why = error_chain(&*source);
-                        findings.push(Finding::Anchor { why });
+                        tell.now(Finding::Anchor { why })?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -240,35 +325,40 @@ impl Ends {
                 if in_database.as_ref() == Some(&text) {
                     let through = beside.and_then(Unproven::position);
                     self.agreed = self.agreed.max(through.unwrap_or(0));
+                    let is_believed = beside.is_none_or(|kept| kept.opened.is_ok());
+                    if let Some(size) = size.filter(|_| is_believed) {
+                        anchor.has(size);
+                    }
                     continue;
                 }
                 let checkpoint = match self.log.open(&note) {
                     Ok(checkpoint) => checkpoint,
                     Err(error) => {
                         let why = error_chain(&error);
-                        findings.push(Finding::Anchor { why });
+                        tell.now(Finding::Anchor { why })?;
                         continue;
                     }
                 };
+                anchor.has(checkpoint.size);
                 let position = checkpoint.through.map_or(0, |through| through.position());
                 let found = in_database.map(|text| opened(&text, &self.log));
                 match found {
                     // The same, signed by one key more.
                     Some(Ok(found)) if found == checkpoint => continue,
-                    Some(Ok(found)) => findings.push(Finding::Forked {
+                    Some(Ok(found)) => tell.now(Finding::Forked {
                         size: checkpoint.size,
                         root: found.root,
                         other: checkpoint.root,
                         agreed: self.agreed,
                         position,
-                    }),
-                    Some(Err(_)) | None => findings.push(Finding::NotInLog {
+                    })?,
+                    Some(Err(_)) | None => tell.now(Finding::NotInLog {
                         size: checkpoint.size,
                         root: checkpoint.root,
                         agreed: self.agreed,
                         position,
                         last: self.size_in_database,
-                    }),
+                    })?,
                 }
                 let end = End::of(&checkpoint, Held::InAnchorOnly);
                 // Where the one in the database is not to be believed, this one stands for it.

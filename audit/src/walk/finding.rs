@@ -152,6 +152,22 @@ pub enum Finding {
         /// The leaves of the last checkpoint in the database.
         last: u64,
     },
+    /// An anchor has no checkpoint of this log, and the database has some.
+    AnchorEmpty {
+        /// Which anchor.
+        anchor: String,
+        /// The leaves of the last checkpoint in the database.
+        last: u64,
+    },
+    /// An anchor does not have what was sealed more than a minute ago.
+    AnchorBehind {
+        /// Which anchor.
+        anchor: String,
+        /// The leaves of the largest checkpoint that it has.
+        size: u64,
+        /// The leaves of the last checkpoint in the database.
+        last: u64,
+    },
     /// Something in an anchor is no checkpoint of this log.
     Anchor {
         /// What is wrong with it.

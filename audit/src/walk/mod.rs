@@ -47,9 +47,9 @@ pub use finding::{Evidence, Finding, Range, RowAt, StructureFault};
 pub use report::WalkReport;
 pub use tell::Walked;
 
-use crate::anchor::{Anchor, Records};
+use crate::anchor::Anchor;
 use crate::trusted::TrustedLog;
-use ends::Ends;
+use ends::{Compared, Ends, Upkeep};
 use stored::Stored;
 use walker::{Moment, Walker};
 
@@ -63,7 +63,7 @@ const UNHEARD: usize = 64;
 pub struct Walk {
     log: TrustedLog,
     readers: Pool,
-    anchors: Vec<Arc<dyn Anchor>>,
+    anchors: Vec<(Arc<dyn Anchor>, Upkeep)>,
 }
 
 impl Walk {
@@ -83,10 +83,18 @@ impl Walk {
         })
     }
 
-    /// The same, and every checkpoint in this anchor must be in the log.
+    /// The same, and every checkpoint in this anchor must be in the log. The anchor must have what was sealed more than a minute
+    /// ago.
     #[must_use]
     pub fn anchored_in(mut self, anchor: Arc<dyn Anchor>) -> Self {
-        self.anchors.push(anchor);
+        self.anchors.push((anchor, Upkeep::Live));
+        self
+    }
+
+    /// The same, and every checkpoint in this copy of an anchor must be in the log. It may be of any time, but not empty.
+    #[must_use]
+    pub fn anchored_in_copy(mut self, anchor: Arc<dyn Anchor>) -> Self {
+        self.anchors.push((anchor, Upkeep::Copy));
         self
     }
 
@@ -106,9 +114,10 @@ impl Walk {
         mut tell: impl FnMut(Walked),
     ) -> Result<WalkReport, WalkError> {
         // Before the moment that is walked: what is anchored by now is in the database by then.
-        let mut anchors: Vec<Records> = Vec::new();
-        for anchor in &self.anchors {
-            anchors.push(anchor.records().await?);
+        let mut anchors = Vec::new();
+        for (anchor, upkeep) in &self.anchors {
+            let records = anchor.records().await?;
+            anchors.push(Compared::new(anchor.place(), *upkeep, records));
         }
         let moment = Moment::read(&self.readers).await?;
         let source = Stored::read(&self.readers, &self.log, &moment);

@@ -13,6 +13,8 @@ pub struct WalkReport {
     pub checkpoints: u64,
     /// Checkpoints in anchors.
     pub anchored: u64,
+    /// How many leaves the largest checkpoints in anchors have, that of the anchor which has least.
+    pub anchored_leaves: u64,
     /// Leaves of the log up to the last checkpoint.
     pub leaves: u64,
     /// Events behind the last checkpoint: they were compared with each other, and with nothing that was signed.

@@ -98,6 +98,18 @@ impl fmt::Display for Finding {
                 "a checkpoint of {size} leaves up to position {position} with the root {root} was anchored, and the database, \
                  whose last one has {last} leaves, does not have it: the log was cut off or made anew behind position {agreed}"
             ),
+            Self::AnchorEmpty { anchor, last } => write!(
+                f,
+                "the anchor {} has no checkpoint of this log, whose last one has {last} leaves: it is another log's, or what \
+                 it had is lost or kept from you",
+                Plain(anchor)
+            ),
+            Self::AnchorBehind { anchor, size, last } => write!(
+                f,
+                "the anchor {} ends at {size} leaves and the log at {last}, and the first of them that it does not have were \
+                 sealed more than a minute ago: it was away, or what it has is lost or kept from you",
+                Plain(anchor)
+            ),
             Self::Anchor { why } => write!(
                 f,
                 "an anchor holds what is no checkpoint of this log: {}",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use folio_postgres::{Object, Pool, Transaction};
 use folio_proofs::Hash;
@@ -13,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::ends::{Unproven, opened};
 use super::ahead::{Ahead, Paging};
+use super::ends::{Unproven, opened};
 use super::error::WalkError;
 use super::source::Source;
 use super::walker::Moment;
@@ -83,7 +84,10 @@ impl Moment {
         let snapshot = Transaction::begin(connection(readers).await?, SNAPSHOT).await?;
         let ends = snapshot.query_one(ENDS, &[]).await?;
         let size: i64 = ends.try_get(0)?;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let at_micros = since_1970.map_or(0, |since| since.as_micros());
         let mut moment = Self {
+            at_micros: i64::try_from(at_micros).unwrap_or(i64::MAX),
             size: u64::try_from(size).unwrap_or(0),
             head: ends.try_get(1)?,
             outcomes: ends.try_get(2)?,

@@ -27,6 +27,8 @@ const KEPT_MAX: usize = 10_000;
 /// What was there when the walk began. What has come later is not looked at.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moment {
+    /// By the clock of whoever walks, in microseconds since 1970.
+    pub(crate) at_micros: i64,
     /// The leaves at the last checkpoint.
     pub(crate) size: u64,
     /// The position of the last event.
@@ -90,7 +92,7 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
     }
 
     pub(crate) fn run(mut self) -> Result<WalkReport, WalkError> {
-        while let Some(end) = self.next_end()? {
+        while let Some(end) = self.ends.next(&mut self.source, &mut self.tell)? {
             self.walk_events(&end)?;
             self.walk_outcomes(&end)?;
             self.stretch.add(&self.at, &end);
@@ -100,21 +102,16 @@ impl<S: Source, F: FnMut(Walked) -> Result<(), WalkError>> Walker<S, F> {
             }
         }
         self.end_of_log()?;
+        for finding in self.ends.lacking(self.moment.at_micros) {
+            self.tell.now(finding)?;
+        }
         self.walk_unsealed()?;
         self.report.checkpoints = self.ends.counts.checkpoints;
         self.report.anchored = self.ends.counts.anchored;
+        self.report.anchored_leaves = self.ends.anchored_leaves();
         self.report.leaves = self.at.size;
         self.report.found = self.tell.found;
         Ok(self.report)
-    }
-
-    fn next_end(&mut self) -> Result<Option<End>, WalkError> {
-        let mut findings = Vec::new();
-        let end = self.ends.next(&mut self.source, &mut findings)?;
-        findings
-            .into_iter()
-            .try_for_each(|finding| self.tell.now(finding))?;
-        Ok(end)
     }
 
     /// Over the events of one seal. Which leaf they are is known by their positions.

@@ -10,7 +10,7 @@ use folio_proofs::merkle::{Tile, TileId, TileWriter, Tiles};
 use folio_proofs::note::{SignedNote, SigningKey};
 use uuid::Uuid;
 
-use super::super::ends::{Ends, Unproven};
+use super::super::ends::{Compared, Ends, Unproven, Upkeep};
 use super::super::error::WalkError;
 use super::super::source::Source;
 use super::super::walker::{Moment, Walker};
@@ -211,8 +211,14 @@ impl Held {
     }
 
     pub(super) fn walk(&self) -> (Vec<Finding>, WalkReport) {
+        self.walk_beside(Upkeep::Live, 3_600_000_000)
+    }
+
+    /// Walks it at this time beside the anchor, or a copy of that. Its seals are one a microsecond, from 0.
+    pub(super) fn walk_beside(&self, upkeep: Upkeep, at_micros: i64) -> (Vec<Finding>, WalkReport) {
         let mut findings = Vec::new();
         let moment = Moment {
+            at_micros,
             size: u64::try_from(self.last().0).unwrap(),
             head: self.events.last().map_or(0, |last| last.position),
             outcomes: self.outcomes.last().map_or(0, |last| last.number),
@@ -226,6 +232,7 @@ impl Held {
             tiles: self.tiles.clone(),
         };
         let anchor: Records = Box::new(self.anchor.clone().into_iter().map(Ok));
+        let anchor = Compared::new("the anchor".to_owned(), upkeep, anchor);
         let ends = Ends::new(log(), vec![anchor], moment.size);
         let tell = |walked| {
             if let Walked::Found(finding) = walked {

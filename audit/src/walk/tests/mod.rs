@@ -1,5 +1,6 @@
 //! Walks over stores in memory: as they were sealed, and with everything done to them that can be.
 
+mod anchors;
 mod clean;
 mod held;
 mod mutation;
