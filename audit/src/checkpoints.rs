@@ -1,5 +1,6 @@
 //! The checkpoints in the database.
 
+use folio_postgres::{Database, Role};
 use folio_proofs::Hash;
 use folio_proofs::checkpoint::{Checkpoint, OpenCheckpointError};
 use folio_proofs::map::MapTree;
@@ -8,13 +9,14 @@ use folio_proofs::note::SignedNote;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::altered::Altered;
-use crate::error::Fault;
+use crate::error::{Fault, SealError};
 use crate::trusted::TrustedLog;
 
 const LAST: &str = "SELECT size, events, outcomes, sealed_at, note FROM audit.checkpoints \
      ORDER BY size DESC LIMIT 1";
 const OF_SIZE: &str =
     "SELECT size, events, outcomes, sealed_at, note FROM audit.checkpoints WHERE size = $1";
+const IS_BEGUN: &str = "SELECT EXISTS (SELECT FROM audit.checkpoints)";
 const INSERT: &str = "INSERT INTO audit.checkpoints (size, events, outcomes, sealed_at, note) \
      VALUES ($1, $2, $3, $4, $5)";
 
@@ -24,6 +26,15 @@ pub(crate) struct Kept {
     pub(crate) note: SignedNote,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) end: LogEnd,
+}
+
+/// Whether there is anything in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogState {
+    /// Nothing was sealed yet.
+    NotBegun,
+    /// There are checkpoints.
+    Begun,
 }
 
 /// Where a log ends.
@@ -36,6 +47,25 @@ pub(crate) struct LogEnd {
     /// The number of the last outcome.
     pub(crate) outcomes: i64,
     pub(crate) sealed_at_micros: i64,
+}
+
+impl LogState {
+    /// That of the log in this database. Ask before you look for what has to be there once it is begun.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub async fn read(database: &Database) -> Result<Self, SealError> {
+        let connection = database.pool(Role::Sealer, 1)?.get().await;
+        let mut client = connection.map_err(|error| SealError::Unavailable(error.into()))?;
+        let is_begun = client.query_one(IS_BEGUN, &[]).await?.try_get(0)?;
+        client.finished();
+        Ok(if is_begun {
+            Self::Begun
+        } else {
+            Self::NotBegun
+        })
+    }
 }
 
 impl LogEnd {

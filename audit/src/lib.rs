@@ -56,6 +56,7 @@ pub use anchor::{Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, Recor
 #[cfg(feature = "witness")]
 pub use anchor::{WitnessAddressError, WitnessAnchor};
 pub use bundle::Span;
+pub use checkpoints::LogState;
 pub use error::{NotAsAnchored, ProveError, SealError};
 pub use fresh::FreshLeaves;
 pub use keys::{LogKeys, LogKeysError};

@@ -50,7 +50,8 @@ async fn start_and_serve(server: &Server, arguments: &AccountsArgs) -> Result<()
     let start = async {
         let databases = AccountsDatabases::prepare(&server.config, &arguments.book).await?;
         let figures = figures::recorded();
-        let seals = arguments.seal.open(arguments.book.as_str()).await?;
+        let (name, events) = (arguments.book.as_str(), &databases.events);
+        let seals = arguments.seal.open(name, events).await?;
         let connections = Connections::default();
         let service = AccountsService::start(&databases, connections, figures, seals).await?;
         Ok::<_, AccountsError>(service)

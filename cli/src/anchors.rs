@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use folio_audit::{
-    Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, LogKeysError, Witness,
+    Anchor, AnchorError, Anchors, DatabaseAnchor, FileAnchor, LogKeysError, LogState, Witness,
     WitnessAddressError, WitnessAnchor,
 };
 use folio_postgres::{Database, PoolError};
@@ -40,21 +40,27 @@ pub enum AnchorAt {
 }
 
 impl AnchorAt {
-    /// The anchor of this log, to append to it. A file is made where there is none.
+    /// The anchor of this log, to append to it. A file is made where there is none, as long as the log was not begun.
     ///
     /// # Errors
     ///
     /// [`AnchorAtError`].
-    pub async fn open(&self, log: &Origin) -> Result<Arc<dyn Anchor>, AnchorAtError> {
+    pub async fn open(
+        &self,
+        log: &Origin,
+        state: LogState,
+    ) -> Result<Arc<dyn Anchor>, AnchorAtError> {
         match self {
             Self::File(path) => {
-                if let Some(folder) = path.parent() {
+                if let Some(folder) = path.parent()
+                    && state == LogState::NotBegun
+                {
                     std::fs::create_dir_all(folder).map_err(|source| AnchorAtError::Folder {
                         path: folder.to_owned(),
                         source,
                     })?;
                 }
-                Ok(Arc::new(FileAnchor::open(path).await?))
+                Ok(Arc::new(FileAnchor::of(path, state).await?))
             }
             Self::Database { server, name } => {
                 let database = Database::new((**server).clone(), name);
@@ -91,10 +97,11 @@ impl AnchorAt {
 pub async fn open_all(
     anchors: &[AnchorAt],
     log: &Origin,
+    state: LogState,
 ) -> Result<Option<Anchors>, AnchorAtError> {
     let mut all: Option<Anchors> = None;
     for anchor in anchors {
-        let anchor = anchor.open(log).await?;
+        let anchor = anchor.open(log, state).await?;
         all = Some(match all {
             Some(all) => all.and(anchor),
             None => Anchors::new(anchor),
@@ -209,6 +216,20 @@ mod tests {
             key: "w+00000000+AA==".to_owned(),
         };
         assert_eq!(at("http://w:1#w+00000000+AA==").unwrap(), witness);
+    }
+
+    #[tokio::test]
+    async fn an_anchor_s_file_is_made_with_its_log_and_not_again() {
+        let folder = std::env::temp_dir().join(format!("ledger-anchors-{}", std::process::id()));
+        let anchors = [AnchorAt::File(folder.join("in/a"))];
+        let log: Origin = "ledger.example/a".parse().unwrap();
+        let open = async |state| open_all(&anchors, &log, state).await;
+        let refused = open(LogState::Begun).await.unwrap_err();
+        let is_gone = matches!(refused, AnchorAtError::Anchor(AnchorError::Gone { .. }));
+        assert!(is_gone && !folder.exists(), "{refused}");
+        open(LogState::NotBegun).await.unwrap();
+        open(LogState::Begun).await.unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

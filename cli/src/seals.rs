@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use folio_audit::{LogKeys, LogKeysError};
+use folio_audit::{LogKeys, LogKeysError, LogState, SealError};
 use folio_postgres::Database;
 use folio_proofs::note::{InvalidKeyName, KeyName};
 use ledger_example::transfer::service::TransfersDatabases;
@@ -88,12 +88,12 @@ pub struct SealArgs {
 }
 
 impl SealArgs {
-    /// By what the store is sealed of the book, or service, of this name, if it is.
+    /// By what the store in this database is sealed, which is that of the book, or service, of this name, if it is.
     ///
     /// # Errors
     ///
     /// [`SealsError`].
-    pub async fn open(&self, of: &str) -> Result<Option<Seals>, SealsError> {
+    pub async fn open(&self, of: &str, store: &Database) -> Result<Option<Seals>, SealsError> {
         let Some(folder) = &self.seal_keys else {
             return Ok(None);
         };
@@ -102,7 +102,8 @@ impl SealArgs {
             None => format!("ledger.local/{of}").parse()?,
         };
         let keys = LogKeys::in_folder(folder, &name)?;
-        let anchors = anchors::open_all(&self.anchors, keys.log.origin()).await?;
+        let state = LogState::read(store).await?;
+        let anchors = anchors::open_all(&self.anchors, keys.log.origin(), state).await?;
         Ok(anchors.map(|anchors| Seals { keys, anchors }))
     }
 }
@@ -126,6 +127,9 @@ pub enum SealsError {
     /// The keys cannot be had.
     #[error(transparent)]
     Keys(#[from] LogKeysError),
+    /// Nobody knows whether the log was begun.
+    #[error(transparent)]
+    Log(#[from] SealError),
     /// The anchor cannot be had.
     #[error(transparent)]
     Anchor(#[from] AnchorAtError),

@@ -64,7 +64,7 @@ async fn start_and_serve(server: &Server, arguments: &TransfersArgs) -> Result<(
     let start = async {
         let databases = TransfersDatabases::prepare(&server.config, &arguments.database).await?;
         let (settings, figures) = (OutsideSettings::default(), figures::recorded());
-        let seals = arguments.seal.open(TRANSFERS).await?;
+        let seals = arguments.seal.open(TRANSFERS, &databases.logs).await?;
         let service = TransfersService::start(&databases, &asked, settings, figures, seals).await?;
         Ok::<_, TransfersError>(service)
     };

@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 
 use super::records::FileRecords;
 use super::{Anchor, AnchorError, Records};
+use crate::checkpoints::LogState;
 
 /// With what a record ends: the last line's end, and two blank lines.
 pub(super) const END: &str = "\n\n\n";
@@ -48,6 +49,30 @@ impl FileAnchor {
         let anchor = Self::at(path);
         anchor.blocking(make).await?;
         Ok(anchor)
+    }
+
+    /// The anchor in this file, of a log that was begun or was not. Once it was begun the file is not made: one that is gone would
+    /// otherwise begin anew, and nobody would miss what it had. Who wants that makes it an empty file.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError`].
+    pub async fn of(path: impl Into<PathBuf>, log: LogState) -> Result<Self, AnchorError> {
+        match log {
+            LogState::NotBegun => Self::open(path).await,
+            LogState::Begun => Self::existing(path).await,
+        }
+    }
+
+    async fn existing(path: impl Into<PathBuf>) -> Result<Self, AnchorError> {
+        let anchor = Self::at(path);
+        let is_there = anchor.blocking(|path| path.try_exists()).await?;
+        if is_there {
+            Ok(anchor)
+        } else {
+            let anchor = anchor.place();
+            Err(AnchorError::Gone { anchor })
+        }
     }
 
     /// The anchor in this file, to read it. It is not made.
@@ -302,6 +327,28 @@ mod tests {
         );
         assert!(anchor.last().await.is_err());
         assert!(!fixture.path().exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_gone_at_the_start_is_made_for_a_new_log_alone() {
+        let fixture = Fixture::new();
+        let open = |log| FileAnchor::of(fixture.path(), log);
+        let refused = open(LogState::Begun).await.unwrap_err();
+        assert!(matches!(refused, AnchorError::Gone { .. }), "{refused}");
+        let path = fixture.path().display().to_string();
+        assert!(refused.to_string().contains(&path), "{refused}");
+        assert!(!fixture.path().exists());
+        // Whoever means it says so.
+        fs::write(fixture.path(), "").unwrap();
+        open(LogState::Begun).await.unwrap();
+        fs::remove_file(fixture.path()).unwrap();
+
+        let first = open(LogState::NotBegun).await.unwrap();
+        first.keep(&fixture.note(1)).await.unwrap();
+        for log in [LogState::Begun, LogState::NotBegun] {
+            let again = open(log).await.unwrap();
+            assert_eq!(again.last().await.unwrap(), Some(fixture.note(1)));
+        }
     }
 
     #[tokio::test]

@@ -117,6 +117,15 @@ pub enum AnchorError {
         /// What went wrong.
         source: Source,
     },
+    /// There is no such file, and something was anchored already.
+    #[error(
+        "there is no file {anchor}, and the log that is anchored there was begun: put the file back, as it was last, if it is gone; \
+         if this is a new anchor of the log, or what it had is lost, make it an empty file"
+    )]
+    Gone {
+        /// Where it was.
+        anchor: String,
+    },
     /// What is in it cannot be read.
     #[error(
         "the anchor {anchor} does not end in a checkpoint; somebody has written something else into it"

@@ -1,5 +1,6 @@
 //! A witness: sees the checkpoints of logs that others keep, and signs that each log has only grown.
 
+mod begun;
 mod http;
 mod refusal;
 mod state;
@@ -16,6 +17,7 @@ use folio_proofs::note::{KeyName, NoteSignature, SignedNote, SigningKey, Witness
 use folio_proofs::witness::AddCheckpoint;
 use thiserror::Error;
 
+use begun::BegunLogs;
 pub(crate) use http::{ADD_CHECKPOINT, CHECKPOINT, CHECKPOINTS, END, SIZE_TYPE};
 pub use refusal::Refusal;
 use state::WitnessedLog;
@@ -27,8 +29,8 @@ use crate::trusted::TrustedLog;
 /// Signs the checkpoints of logs that it knows, in the protocol of <https://c2sp.org/tlog-witness>: those alone whose log begins
 /// with the one that it has signed last. Each is on its disk before anybody has its signature.
 ///
-/// A folder has all that it needs: its key, as that of a log has, and a file of checkpoints for each log, as a
-/// [`FileAnchor`](crate::FileAnchor) has. Whoever has lost the folder begins anew with another key, so that nobody takes the
+/// A folder has all that it needs: its key, as that of a log has, a file of checkpoints for each log, as a
+/// [`FileAnchor`](crate::FileAnchor) has, and which logs those are: one whose file is gone is not begun anew. Whoever has lost the folder begins anew with another key, so that nobody takes the
 /// one for the other.
 #[derive(Debug, Clone)]
 pub struct Witness {
@@ -48,6 +50,23 @@ pub enum OpenWitnessError {
     /// A file of checkpoints cannot be had.
     #[error(transparent)]
     State(#[from] AnchorError),
+    /// The file in which logs are written down that were begun cannot be read or written.
+    #[error("{} cannot be read or written", path.display())]
+    Begun {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What it has signed of a log is gone.
+    #[error(
+        "{} is gone, with all that this witness has signed of a log: put it back as it was last, or begin anew in another folder, \
+         with another key; an older copy would let it sign another history", path.display()
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process is this witness.
     #[error("{} belongs to a witness that runs; stop it first, or name another folder", folder.display())]
     Running {
@@ -65,7 +84,8 @@ pub enum OpenWitnessError {
 }
 
 impl Witness {
-    /// The witness of this name, whose folder this is, for these logs. What is missing in the folder is made. Logs of one name
+    /// The witness of this name, whose folder this is, for these logs. What is missing in the folder is made, but not what it has
+    /// signed of a log that it knew. Logs of one name
     /// are one, by all of their keys.
     ///
     /// # Errors
@@ -91,9 +111,11 @@ impl Witness {
             };
             by_origin.insert(known.origin().clone(), known);
         }
+        let mut begun = BegunLogs::read(folder)?;
         let mut logs = BTreeMap::new();
         for (origin, log) in by_origin {
-            logs.insert(origin, Arc::new(WitnessedLog::open(folder, log).await?));
+            let log = Arc::new(WitnessedLog::open(folder, log, &mut begun).await?);
+            logs.insert(origin, log);
         }
         Ok(Self {
             key: Arc::new(key),

@@ -8,7 +8,8 @@ use folio_proofs::note::{NoteSignature, SignedNote, SigningKey};
 use folio_proofs::witness::AddCheckpoint;
 use tokio::sync::Mutex;
 
-use super::Refusal;
+use super::begun::BegunLogs;
+use super::{OpenWitnessError, Refusal};
 use crate::anchor::{Anchor as _, AnchorError, FileAnchor, Piece};
 use crate::trusted::TrustedLog;
 
@@ -23,8 +24,18 @@ pub(super) struct WitnessedLog {
 }
 
 impl WitnessedLog {
-    pub(super) async fn open(folder: &Path, log: TrustedLog) -> Result<Self, AnchorError> {
-        let file = FileAnchor::open(folder.join(file_name(log.origin().as_str()))).await?;
+    pub(super) async fn open(
+        folder: &Path,
+        log: TrustedLog,
+        begun: &mut BegunLogs,
+    ) -> Result<Self, OpenWitnessError> {
+        let origin = log.origin();
+        let path = folder.join(file_name(origin.as_str()));
+        let file = match FileAnchor::of(&path, begun.state(origin)).await {
+            Err(AnchorError::Gone { .. }) => return Err(OpenWitnessError::Gone { path }),
+            file => file?,
+        };
+        begun.add(origin)?;
         Ok(Self {
             log,
             file,

@@ -53,15 +53,21 @@ impl SealedBook {
         self.folder.path().join(name).display().to_string()
     }
 
-    async fn start(&self, anchors: &[&str]) -> Program {
+    /// With what its service is started.
+    fn words<'a>(&'a self, keys: &'a str, anchors: &[&'a str]) -> Vec<&'a str> {
         let address = self.url.trim_start_matches("http://");
-        let (keys, book) = (self.path("keys"), self.databases.book.as_str());
+        let book = self.databases.book.as_str();
         let mut words = vec!["accounts", "--listen", address, "--book", book];
-        words.extend(["--seal-keys", &keys]);
+        words.extend(["--seal-keys", keys]);
         for anchor in anchors {
-            words.extend(["--anchor", anchor]);
+            words.extend(["--anchor", *anchor]);
         }
-        let mut command = command(program(), &words);
+        words
+    }
+
+    async fn start(&self, anchors: &[&str]) -> Program {
+        let keys = self.path("keys");
+        let mut command = command(program(), &self.words(&keys, anchors));
         command.env("DATABASE_URL", postgres::url().await);
         let mut service = Program::start(command);
         service.line_with("listens at").await;
@@ -207,6 +213,35 @@ async fn a_log_that_was_made_anew_is_found_by_each_kind_of_anchor() {
             "{anchor}: {said}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_anchor_s_file_that_is_empty_or_gone_is_named() {
+    let book = SealedBook::new().await;
+    let file = book.path("anchor");
+    let service = book.start(&[&file]).await;
+    book.open_account("1").await;
+    book.sealed(1, &[(file.as_str(), true)]).await;
+    drop(service);
+    let held = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "").unwrap();
+    let (code, said) = book.verify(&file).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has no checkpoint of this log"), "{said}");
+
+    std::fs::remove_file(&file).unwrap();
+    let keys = book.path("keys");
+    let words = book.words(&keys, &[&file]);
+    let ended = timeout(PATIENCE, ledger(&words)).await.unwrap();
+    assert!(!ended.status.success());
+    let told = format!("there is no file {file}");
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+    assert!(!Path::new(&file).exists());
+
+    std::fs::write(&file, held).unwrap();
+    let _service = book.start(&[&file]).await;
+    let (code, said) = book.verify(&file).await;
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[tokio::test]
