@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::moment::Moment;
 use super::plain::Plain;
+use super::shown::Shown;
 use crate::bundle::BundledEvent;
 
 /// An event in a line: position, version, type, when it was recorded, payload, with tabs in between.
@@ -18,9 +16,6 @@ impl fmt::Display for Line<'_> {
         let event = self.0;
         let (kind, time) = (Plain(&event.event_type), Moment(event.recorded_at_micros));
         write!(f, "{}\t{}\t{kind}\t{time}\t", event.position, event.version)?;
-        match str::from_utf8(&event.payload) {
-            Ok(text) => Plain(text).fmt(f),
-            Err(_) => write!(f, "base64:{}", STANDARD.encode(&event.payload)),
-        }
+        Shown(&event.payload).fmt(f)
     }
 }

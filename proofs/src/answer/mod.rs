@@ -7,6 +7,7 @@ mod page;
 mod plain;
 mod receipts;
 mod sentences;
+mod shown;
 mod summary;
 
 use std::error::Error;
@@ -392,7 +393,7 @@ mod tests {
         let answer = question(&log, Form::Events).answer(&text(&log.bundle("ada")));
         let expected = "1\t1\tDeposited\t2023-11-14 22:13:20.000001 UTC\t{\"amount\":\"1.50\"}\n\
             2\t2\tDeposited\t2023-11-14 22:13:20.000002 UTC\t{\\u{a}  \"a\": 1\\u{a}}\n\
-            3\t3\ta\\u{9}b\t2023-11-14 22:13:20.000003 UTC\tbase64:/w==\n";
+            3\t3\ta\\u{9}b\t2023-11-14 22:13:20.000003 UTC\t\\base64:/w==\n";
         assert_eq!(answer.output, expected);
         assert!(answer.remarks.starts_with("VERIFIED"));
     }

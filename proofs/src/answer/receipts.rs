@@ -7,6 +7,7 @@ use super::plain::Plain;
 use super::sentences::{
     NOT_RECORDED, NOT_SHOWN_ALIKE, NOT_TRUE, before, grown_since_kept, list, seal, state,
 };
+use super::shown::Shown;
 use crate::bundle::uuid_text;
 use crate::leaf::{EventLeaf, Leaf, OutcomeLeaf};
 use crate::receipt::{VerifiedGrowth, VerifiedRow};
@@ -101,8 +102,8 @@ fn event_is(event: &EventLeaf<'_>) -> String {
 fn event_says(event: &EventLeaf<'_>) -> Option<String> {
     Some(format!(
         "It says {}, and beside it {}.",
-        text(event.payload),
-        text(event.metadata)
+        Shown(event.payload),
+        Shown(event.metadata)
     ))
 }
 
@@ -123,14 +124,7 @@ fn outcome_says(outcome: &OutcomeLeaf<'_>) -> Option<String> {
     let refusal = outcome.refusal?;
     Some(format!(
         "The refusal is {}, and beside it {}.",
-        text(refusal),
-        text(outcome.metadata)
+        Shown(refusal),
+        Shown(outcome.metadata)
     ))
-}
-
-fn text(bytes: &[u8]) -> String {
-    match str::from_utf8(bytes) {
-        Ok(text) => Plain(text).to_string(),
-        Err(_) => format!("{} bytes that are no text", bytes.len()),
-    }
 }

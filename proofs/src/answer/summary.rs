@@ -1,9 +1,8 @@
 //! What is proven, for programs.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 
+use super::shown::Shown;
 use crate::Hash;
 use crate::bundle::{Stream, Verified, uuid_text};
 use crate::checkpoint::Checkpoint;
@@ -47,7 +46,7 @@ pub(super) struct GrowthSummary<'a> {
     grown_since_earlier: Sealed<'a>,
 }
 
-/// What is stored, by its kind. JSON is shown as the text that is stored.
+/// What is stored, by its kind. JSON is shown as the text that is stored; what is no text as `{"base64": …}`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Row<'a> {
@@ -59,16 +58,16 @@ enum Row<'a> {
         event_type: &'a str,
         recorded_at_micros: i64,
         command_id: String,
-        payload: Cow<'a, str>,
-        metadata: Cow<'a, str>,
+        payload: Shown<'a>,
+        metadata: Shown<'a>,
     },
     Outcome {
         number: i64,
         recorded_at_micros: i64,
         command_id: String,
         /// None where the command was accepted and changed nothing.
-        refusal: Option<Cow<'a, str>>,
-        metadata: Cow<'a, str>,
+        refusal: Option<Shown<'a>>,
+        metadata: Shown<'a>,
     },
 }
 
@@ -143,15 +142,15 @@ impl<'a> Row<'a> {
                 event_type: event.event_type,
                 recorded_at_micros: event.recorded_at_micros,
                 command_id: uuid_text::write(event.command_id),
-                payload: String::from_utf8_lossy(event.payload),
-                metadata: String::from_utf8_lossy(event.metadata),
+                payload: Shown(event.payload),
+                metadata: Shown(event.metadata),
             },
             Leaf::Outcome(outcome) => Self::Outcome {
                 number: outcome.number,
                 recorded_at_micros: outcome.recorded_at_micros,
                 command_id: uuid_text::write(outcome.command_id),
-                refusal: outcome.refusal.map(String::from_utf8_lossy),
-                metadata: String::from_utf8_lossy(outcome.metadata),
+                refusal: outcome.refusal.map(Shown),
+                metadata: Shown(outcome.metadata),
             },
         }
     }

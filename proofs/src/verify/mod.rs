@@ -4,12 +4,11 @@
 mod args;
 mod read;
 
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use self::args::Args;
-use self::read::{ReadError, read};
+use self::read::{ReadError, is_input, read};
 use crate::answer::{Answer, Question, Verdict};
 use clap::Parser as _;
 
@@ -22,22 +21,80 @@ pub fn main() -> ExitCode {
         output: String::new(),
         remarks: format!("NOT CHECKED: {error}\n"),
     });
-    let written = io::stdout().write_all(answer.output.as_bytes());
-    let told = io::stderr().write_all(answer.remarks.as_bytes());
-    // Who has not got the answer shall not go on as if it were a good one.
-    match written.and(told) {
-        Ok(()) => ExitCode::from(answer.verdict.exit_code()),
-        Err(_) => ExitCode::from(Verdict::Unusable.exit_code()),
+    let verdict = tell(&answer, io::stdout(), io::stderr());
+    ExitCode::from(verdict.exit_code())
+}
+
+/// Writes the answer. Who has not got it shall not go on as if it were a good one, but whoever has closed the pipe wants no more
+/// of it.
+fn tell(answer: &Answer, out: impl Write, remarks: impl Write) -> Verdict {
+    let written = write_all(out, &answer.output);
+    match written.and(write_all(remarks, &answer.remarks)) {
+        Ok(()) => answer.verdict,
+        Err(_) => Verdict::Unusable,
+    }
+}
+
+fn write_all(mut to: impl Write, text: &str) -> io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
 fn answer(args: Args) -> Result<Answer, ReadError> {
-    let kept = args.since.as_deref().map(Path::new).map(read);
+    let kept = args.since.as_deref();
+    if is_input(&args.evidence) && kept.is_some_and(is_input) {
+        return Err(ReadError::Twice);
+    }
     let question = Question {
         form: args.form(),
-        kept: kept.transpose()?,
+        kept: kept.map(read).transpose()?,
         keys: args.keys,
         origin: args.origin,
     };
     Ok(question.answer(&read(&args.evidence)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes nothing.
+    struct Refuses(io::ErrorKind);
+
+    impl Write for Refuses {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_changes_no_answer_and_a_full_disk_does() {
+        for verdict in [Verdict::Verified, Verdict::Refused, Verdict::Unusable] {
+            let answer = Answer {
+                verdict,
+                output: "VERIFIED\n".to_owned(),
+                remarks: "remarks\n".to_owned(),
+            };
+            let closed = || Refuses(io::ErrorKind::BrokenPipe);
+            assert_eq!(tell(&answer, io::sink(), io::sink()), verdict);
+            assert_eq!(tell(&answer, closed(), io::sink()), verdict);
+            assert_eq!(tell(&answer, io::sink(), closed()), verdict);
+            let full = Refuses(io::ErrorKind::StorageFull);
+            assert_eq!(tell(&answer, full, io::sink()), Verdict::Unusable);
+        }
+    }
+
+    #[test]
+    fn standard_input_is_not_read_twice() {
+        let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let args = ["folio-verify", "-", "--since", "-", "--key", key];
+        let refused = answer(Args::try_parse_from(args).unwrap()).unwrap_err();
+        assert!(matches!(refused, ReadError::Twice), "{refused}");
+    }
 }

@@ -20,6 +20,11 @@ pub(super) enum ReadError {
         /// Why.
         source: io::Error,
     },
+    /// Both are said to be in standard input.
+    #[error(
+        "standard input cannot be both what is checked and the checkpoint that you kept; name a file for one of them"
+    )]
+    Twice,
     /// It is too large.
     #[error("{} has more than {bytes_max} bytes, which are held in memory; have the whole book walked in its place, by ledger verify", path.display())]
     TooLarge {
@@ -30,9 +35,14 @@ pub(super) enum ReadError {
     },
 }
 
+/// Whether this is standard input.
+pub(super) fn is_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// What is in the file, or in standard input if it is called `-`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let bytes = if path == Path::new("-") {
+    let bytes = if is_input(path) {
         read_up_to(BYTES_MAX, io::stdin().lock())
     } else {
         File::open(path).and_then(|file| read_up_to(BYTES_MAX, file))

@@ -1,5 +1,6 @@
 //! How whoever reads a page repeats the check.
 
+use super::super::plain::is_shown;
 use crate::bundle::Verified;
 use crate::checkpoint::Origin;
 
@@ -20,9 +21,17 @@ pub(super) fn command(verified: &Verified) -> String {
     parts.join(" \\\n  ")
 }
 
-/// A word of a shell, whatever is in it.
+/// A word of a shell, whatever is in it. Backslashes are not doubled, which the shell does not do either.
 fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+    let mut quoted = String::new();
+    for c in word.chars() {
+        match c {
+            '\'' => quoted.push_str(r"'\''"),
+            c if is_shown(c) => quoted.push(c),
+            c => quoted.extend(c.escape_unicode()),
+        }
+    }
+    format!("'{quoted}'")
 }
 
 #[cfg(test)]
@@ -32,6 +41,8 @@ mod tests {
     #[test]
     fn nothing_ends_a_word_of_the_shell() {
         assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted(r"a\b"), r"'a\b'");
+        assert_eq!(quoted("a\u{202e}\n"), r"'a\u{202e}\u{a}'");
         assert_eq!(quoted("a'; rm -r /'"), r"'a'\''; rm -r /'\'''");
     }
 }

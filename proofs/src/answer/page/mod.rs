@@ -14,7 +14,7 @@ use std::fmt;
 
 use self::command::command;
 use self::row::Row;
-use self::text::{Foreign, Text};
+use self::text::{Foreign, Ours, Text};
 use super::Proven;
 use super::moment::Moment;
 use super::sentences::Sentences;
@@ -124,7 +124,7 @@ fn seal(
 fn list(f: &mut fmt::Formatter<'_>, title: &str, sentences: &[String]) -> fmt::Result {
     writeln!(f, "<h2>{title}</h2>\n<ul>")?;
     for sentence in sentences {
-        writeln!(f, "<li>{}</li>", Text(sentence))?;
+        writeln!(f, "<li>{}</li>", Ours(sentence))?;
     }
     writeln!(f, "</ul>")
 }
@@ -153,10 +153,7 @@ fn check(f: &mut fmt::Formatter<'_>, verified: &Verified) -> fmt::Result {
          the key with the one that you were given by another way, and run this on a machine that you trust. It needs no \
          network and no database.</p>"
     )?;
-    let command = command(verified);
-    // Each for itself: an end of a line is shown by its number otherwise.
-    let lines: Vec<_> = command.lines().map(|line| Text(line).to_string()).collect();
-    writeln!(f, "<pre>{}</pre>", lines.join("\n"))?;
+    writeln!(f, "<pre>{}</pre>", Ours(&command(verified)))?;
     writeln!(
         f,
         "<p>With <code>--events</code> it prints the events to the last byte, with <code>--page</code> this page.</p>"

@@ -9,13 +9,23 @@ use super::super::plain::Plain;
 #[derive(Debug)]
 pub(super) struct Text<'a>(pub(super) &'a str);
 
-/// The same in an element that keeps its direction of writing to itself.
+/// A text of ours as HTML. What others have put into it was made plain before.
+#[derive(Debug)]
+pub(super) struct Ours<'a>(pub(super) &'a str);
+
+/// A [`Text`] in an element that keeps its direction of writing to itself.
 #[derive(Debug)]
 pub(super) struct Foreign<'a>(pub(super) &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaping(f), "{}", Plain(self.0))
+    }
+}
+
+impl fmt::Display for Ours<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaping(f).write_str(self.0)
     }
 }
 
