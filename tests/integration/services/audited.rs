@@ -207,21 +207,23 @@ impl Audit {
             .await
             .unwrap();
         tokio::spawn(connection);
-        let sealed = "SELECT coalesce(max(events), 0) >= (SELECT count(*) FROM store.events) FROM audit.checkpoints";
+        // All of it is sealed, and that is anchored.
+        let sealed = "SELECT max(size) FROM audit.checkpoints \
+                      WHERE events = (SELECT count(*) FROM store.events)";
+        let anchor = self.system.data_folder().join("anchors/transfers");
         let deadline = Instant::now() + PATIENCE;
-        while !owner
-            .query_one(sealed, &[])
-            .await
-            .unwrap()
-            .get::<_, bool>(0)
-        {
-            assert!(Instant::now() < deadline, "it is not sealed");
+        loop {
+            let size: Option<i64> = owner.query_one(sealed, &[]).await.unwrap().get(0);
+            let anchored = fs::read_to_string(&anchor).unwrap_or_default();
+            if size.is_some_and(|size| anchored.contains(&format!("\n{size}\n"))) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{size:?} in {anchored}");
             sleep(Duration::from_millis(100)).await;
         }
         self.system.verify_log(&["--transfers"]).await;
         let login = self.system.command(&["auditor-login", "--transfers"]).await;
         let keys = self.key_file("transfers");
-        let anchor = self.system.data_folder().join("anchors/transfers");
         let walk = async || {
             let words = [
                 "verify",
