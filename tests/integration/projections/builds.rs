@@ -319,16 +319,18 @@ async fn a_new_revision_that_is_stuck_does_not_hold_up_the_live_one() {
     let new = Running::start(second, Arc::clone(&store), &models).await;
     // Four behind, and there it stays.
     is_within(&new.projection, 2, 4).await;
-    let by = operator();
-    let swap = new.projection.swap(2, &by);
-    let goes_on = async {
-        for head in [201, 202, 203] {
-            append(&store, 1).await;
-            let reached = old.progress.wait_for(at(head), Duration::from_secs(5));
-            reached.await.unwrap();
+    let projection = new.projection.clone();
+    let swap = tokio::spawn(async move { projection.swap(2, &operator()).await });
+    for head in 201.. {
+        append(&store, 1).await;
+        let reached = old.progress.wait_for(at(head), Duration::from_secs(5));
+        reached.await.unwrap();
+        if swap.is_finished() {
+            break;
         }
-    };
-    let (swapped, ()) = tokio::join!(swap, goes_on);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let swapped = swap.await.unwrap();
     assert!(
         matches!(swapped, Err(OperationError::NotFilled { .. })),
         "{swapped:?}"
