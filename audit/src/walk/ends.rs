@@ -235,7 +235,8 @@ impl Ends {
             let is_late = now_micros.saturating_sub(since) > LAG_MAX_MICROS;
             let anchor_is = anchor.place.clone();
             match (anchor.reached, anchor.upkeep) {
-                (None, Upkeep::Live | Upkeep::Copy) => Some(Finding::AnchorEmpty {
+                // Also of a copy: who brings one has had it from an anchor.
+                (None, Upkeep::Live | Upkeep::Copy) if is_late => Some(Finding::AnchorEmpty {
                     anchor: anchor_is,
                     last,
                 }),
@@ -244,7 +245,7 @@ impl Ends {
                     size,
                     last,
                 }),
-                (Some(_), Upkeep::Live | Upkeep::Copy) => None,
+                (_, Upkeep::Live | Upkeep::Copy) => None,
             }
         });
         lacking.collect()

@@ -152,7 +152,7 @@ pub enum Finding {
         /// The leaves of the last checkpoint in the database.
         last: u64,
     },
-    /// An anchor has no checkpoint of this log, and the database has some.
+    /// An anchor has no checkpoint of this log, and the database has had some for more than a minute.
     AnchorEmpty {
         /// Which anchor.
         anchor: String,

@@ -19,11 +19,12 @@ fn an_anchor_that_has_nothing_is_named() {
     let anchor = "the anchor".to_owned();
     let expected = [Finding::AnchorEmpty { anchor, last }];
     for upkeep in [Upkeep::Live, Upkeep::Copy] {
-        for at in [0, LONG_AFTER] {
-            let (findings, report) = held.walk_beside(upkeep, at);
-            assert_eq!(findings, expected);
-            assert_eq!((report.found, report.anchored_leaves), (1, 0));
-        }
+        let (findings, report) = held.walk_beside(upkeep, LONG_AFTER);
+        assert_eq!(findings, expected);
+        assert_eq!((report.found, report.anchored_leaves), (1, 0));
+        // What was sealed first may be on its way there.
+        let (findings, report) = held.walk_beside(upkeep, MINUTE);
+        assert_eq!((findings, report.anchored_leaves), (Vec::new(), 0));
     }
     // As long as nothing was sealed, there is nothing that it could have.
     assert_eq!(Held::default().walk().0, []);

@@ -225,9 +225,10 @@ async fn an_anchor_s_file_that_is_empty_or_gone_is_named() {
     drop(service);
     let held = std::fs::read(&file).unwrap();
     std::fs::write(&file, "").unwrap();
+    // The log is young: what was sealed first may be on its way there. How far the anchors go is said.
     let (code, said) = book.verify(&file).await;
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("has no checkpoint of this log"), "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("what was sealed behind 0 leaves"), "{said}");
 
     std::fs::remove_file(&file).unwrap();
     let keys = book.path("keys");
