@@ -37,7 +37,7 @@ use crate::documents::Documents;
 use crate::headers::{ForService, check_authority, goes_on};
 use crate::limits::{Decision, LimitKey, Limited, Limits};
 use crate::path;
-use crate::places::{Holder, NoPlace, Place as PlaceOfRequest, Places};
+use crate::places::{NoPlace, Place as PlaceOfRequest, Places};
 use crate::problem::Problem;
 use crate::route::{Matched, RouteTable};
 use crate::trace::{self, TRACEPARENT, TRACESTATE, Trace};
@@ -299,9 +299,8 @@ impl Gateway {
         if let Ok(matched) = &matched {
             line.place = Place::Route(Arc::clone(&matched.route));
         }
-        let mut place = self.shared.places.take().map_err(no_room)?;
         let address = LimitKey::address(line.client.address());
-        place.count(Holder::Client(address)).map_err(no_room)?;
+        let mut place = self.shared.places.take(address).map_err(no_room)?;
         // How often the address may ask yet is told only where it is refused.
         let _ = self
             .shared
@@ -350,8 +349,9 @@ impl Gateway {
             deadline,
         };
         line.service = Some(Arc::clone(&matched.service));
-        let service = Holder::Service(Arc::clone(&matched.service));
-        place.count(service).map_err(no_room)?;
+        if let Some(service) = self.shared.upstreams.under_way(&matched.service) {
+            place.count_service(service).map_err(no_room)?;
+        }
         let answered = self.shared.upstreams.ask(asked).await;
         line.tried = answered.tried;
         let mut answer = answered.answer?;
@@ -378,7 +378,7 @@ impl Gateway {
         let name = principal.name().as_str();
         // Whose name cannot be counted is refused with the limits.
         if let Ok(key) = LimitKey::principal(name) {
-            place.count(Holder::Client(key)).map_err(no_room)?;
+            place.count_principal(key).map_err(no_room)?;
         }
         let decision = limits.check_principal(name, matched.route.limits_unavailable);
         let decision = decision.await.map_err(limited)?;
@@ -508,7 +508,7 @@ fn deadline(headers: &HeaderMap, began: Instant, longest: Duration) -> Result<De
 
 fn no_room(none: NoPlace) -> Problem {
     let (status, code) = match none {
-        NoPlace::Full | NoPlace::OfService(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        NoPlace::Full | NoPlace::OfService => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         NoPlace::OfClient => (StatusCode::TOO_MANY_REQUESTS, "too_many_at_once"),
     };
     Problem::passing(status, code, none.to_string()).after(NO_ROOM)

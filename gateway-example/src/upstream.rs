@@ -27,6 +27,7 @@ use crate::config::{AnswerKind, Repeat};
 use crate::headers::{ForService, remove_between_hops};
 use crate::link::{Answer, Sent};
 use crate::links::{AskError, Links};
+use crate::places::OfService;
 use crate::problem::Problem;
 use crate::route::Matched;
 
@@ -54,6 +55,7 @@ pub struct Upstreams {
 struct Upstream {
     balancer: Balancer,
     budget: RetryBudget,
+    under_way: Arc<OfService>,
 }
 
 /// What is asked of a service.
@@ -104,6 +106,7 @@ impl Upstreams {
             let upstream = Upstream {
                 balancer: Balancer::new(service, watch, settings)?,
                 budget: RetryBudget::new(name, RETRIES_PERCENT, RETRIES_RESERVE),
+                under_way: Arc::default(),
             };
             Ok((name.clone(), upstream))
         });
@@ -116,6 +119,13 @@ impl Upstreams {
     /// What picks among the instances of each service.
     pub fn balancers(&self) -> impl Iterator<Item = &Balancer> {
         self.services.values().map(|upstream| &upstream.balancer)
+    }
+
+    /// What is under way to a service.
+    pub(crate) fn under_way(&self, service: &str) -> Option<&Arc<OfService>> {
+        self.services
+            .get(service)
+            .map(|upstream| &upstream.under_way)
     }
 
     /// Asks a service.
